@@ -1,0 +1,93 @@
+"""Where things are written: the steps, their images, and the names under which these are published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+VISITS = ("J0", "J1")
+DIFFUSION = ("adc", "trace", "dwi")
+CONTRASTS = ("flair", "t1w", "gre", "pwi")
+
+PREPARED = {
+    "J0": ("adc", "trace", "s0", "brain", "flair", "t1w", "gre", "pwi"),
+    "J1": ("adc", "trace", "s0", "brain", "flair", "gre"),
+}
+MASKS = ("adc480raw", "adc480", "adc620raw", "adc620", "lesion")
+
+# Images of each step by name; a name is the file's stem under work/sub-X/.
+IMAGES: dict[str, tuple[str, ...]] = {
+    "prepare": tuple(f"{visit}_{name}" for visit in VISITS for name in PREPARED[visit]),
+    "register": ("space-J0_adc", *(f"space-J0_{name}" for name in CONTRASTS)),
+    "normalise": ("space-MNI_t1w", "space-MNI_jacobian", "to-MNI_warp", "from-MNI_warp"),
+    "lesions": tuple(f"{visit}_{name}" for visit in VISITS for name in MASKS),
+}
+
+# Steps of a patient in order, each with the steps whose records it reads.
+AFTER: dict[str, tuple[str, ...]] = {
+    "prepare": (),
+    "register": ("prepare",),
+    "normalise": ("prepare", "register"),
+    "lesions": ("prepare", "register", "normalise"),
+    "page": ("prepare", "register", "normalise", "lesions"),
+}
+
+# Published name: folder and the part after the session; {space} marks images on the J0 grid.
+PUBLISHED = {
+    "adc": ("dwi", "desc-preproc_ADC"),
+    "trace": ("dwi", "desc-preproc_trace"),
+    "s0": ("dwi", "desc-preproc_S0map"),
+    "brain": ("dwi", "desc-brain_mask"),
+    "flair": ("anat", "desc-preproc_FLAIR"),
+    "t1w": ("anat", "desc-preproc_T1w"),
+    "gre": ("anat", "desc-preproc_T2starw"),
+    "pwi": ("perf", "desc-mean_dsc"),
+    "jacobian": ("anat", "desc-jacobian_map"),
+    **{name: ("dwi", f"label-L_desc-{name}_mask") for name in MASKS},
+}
+
+
+def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the steps that a patient's images allow, in order.
+
+    Parameters
+    ----------
+    visits : mapping
+        Visit → role → files.
+    """
+    roles = {(visit, role) for visit, found in visits.items() for role in found}
+    diffusion = {visit for visit, role in roles if role in DIFFUSION}
+    steps = []
+    if any(role not in ("lesion", "brain") for _, role in roles):
+        steps.append("prepare")
+    if diffusion and (len(diffusion) > 1 or any(role in CONTRASTS for _, role in roles)):
+        steps.append("register")
+    if "J0" in diffusion:
+        steps.append("normalise")
+    if any(role in ("adc", "dwi", "lesion") for _, role in roles):
+        steps.append("lesions")
+    return [*steps, "page"] if steps else []
+
+
+def published(participant_id: str, name: str, sessions: Mapping[str, str]) -> str | None:
+    """Return the path under which an image is published, or None if it stays in ``work``.
+
+    Parameters
+    ----------
+    participant_id : str
+        ``sub-X``.
+    name : str
+        As in :data:`IMAGES`.
+    sessions : mapping
+        Visit → session label; empty without sessions.
+    """
+    place, _, what = name.partition("_")
+    if what not in PUBLISHED:
+        return None
+    visit = place if place in VISITS else "J1" if name in ("space-J0_adc", "space-J0_gre") else "J0"
+    label = sessions.get(visit, "")
+    session = f"ses-{label}" if label else ""
+    folder, rest = PUBLISHED[what]
+    space = {"space-J0": "space-J0", "space-MNI": "space-MNI152NLin2009cSym"}.get(place, "")
+    base = "_".join(part for part in (participant_id, session, space, rest) if part)
+    return "/".join(part for part in (participant_id, session, folder, f"{base}.nii.gz") if part)

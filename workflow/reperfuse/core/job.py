@@ -1,0 +1,101 @@
+"""The side of a rule's script that knows Snakemake: threads, log, record, markers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from reperfuse.core.errors import Fault, Refusal
+from reperfuse.core.files import write_marker
+from reperfuse.core.records import digests_of, key_of, read_record, write_record
+from reperfuse.core.reruns import aside
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+
+class Job:
+    """One run of a rule's script.
+
+    Made before any numerical library is imported, because those read the number of threads once. Used as a
+    context, it writes the rule's record when the block ends and an empty marker for each image that was not
+    written; a :class:`Refusal` ends the block, is recorded, and the job succeeds. Any other exception is a
+    defect of the program and fails the job.
+
+    Parameters
+    ----------
+    snakemake : object
+        What Snakemake gives a script. ``output.record`` is the record, the other outputs are images;
+        ``input.records`` are the records of the steps before.
+    """
+
+    def __init__(self, snakemake: Any) -> None:
+        for variable in THREAD_VARIABLES:
+            os.environ[variable] = str(snakemake.threads)
+        os.environ["ANTS_RANDOM_SEED"] = "1"
+        if snakemake.log:
+            log = open(snakemake.log[0], "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
+            sys.stdout = sys.stderr = log
+        self.snakemake = snakemake
+        self.input, self.output = snakemake.input, snakemake.output
+        self.cfg: dict[str, Any] = dict(snakemake.params.get("cfg") or {})
+        self.src: Any = snakemake.params.get("src")
+        self.bids_dir = Path(snakemake.config["bids_dir"])
+        self.participant_id: str = snakemake.wildcards.get("sub", "cohort")
+        self.records = {r["step"]: r for r in map(read_record, snakemake.input.get("records", []))}
+        self.faults: list[Fault] = []
+        self.facts: dict[str, Any] = {}
+
+    @property
+    def digests(self) -> dict[str, Any]:
+        """What the results of this job are made from."""
+        after = {step: record["key"] for step, record in self.records.items()}
+        return digests_of(self.cfg, self.snakemake.params.code, self.src, after)
+
+    def note(self, faults: Iterable[Fault], session_id: str = "") -> None:
+        """Keep findings, saying whose they are."""
+        self.faults += [fault.of(self.participant_id, session_id) for fault in faults]
+
+    def sidecar(self, **fields: Any) -> dict[str, Any]:
+        """Return an image's sidecar: its own fields and the digests that tell whether it is current."""
+        digests = self.digests
+        made = {"Step": self.snakemake.rule, "Key": key_of(digests), **digests}
+        return {**fields, "GeneratedBy": {"Name": "reperfuse", **made}}
+
+    def images(self) -> dict[str, Path]:
+        """Return the rule's image outputs by name."""
+        return {name: Path(path) for name, path in self.output.items() if name != "record"}
+
+    def __enter__(self) -> Job:
+        aside(self.output.record).unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
+        if isinstance(error, Refusal):
+            self.note([error.fault])
+        elif error is not None:
+            return False
+        for path in self.images().values():
+            if not path.exists():
+                write_marker(path)
+        write_record(
+            self.output.record,
+            participant_id=self.participant_id,
+            step=self.snakemake.rule,
+            faults=self.faults,
+            facts=self.facts,
+            digests=self.digests,
+        )
+        for fault in self.faults:
+            print(fault.sentence)
+        return True
+
+

@@ -1,0 +1,177 @@
+"""What a result was made from: digests of code and configuration, content stamps of raw files.
+
+Standard library only: the Snakefile imports this module in every job.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from reperfuse.core.files import read_json, write_json
+
+PACKAGE = "reperfuse"
+
+
+def digest(content: Any) -> str:
+    """Return 16 hex digits for a JSON-like value; key order and tuple or list make no difference."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def _canonical(node: Any) -> Any:
+    """Return nested tuples of a syntax tree without positions, docstrings and empty fields.
+
+    Empty fields are dropped because later Pythons add some; comments and layout never reach the tree.
+    """
+    if isinstance(node, ast.AST):
+        fields = []
+        for name, value in ast.iter_fields(node):
+            if name == "body" and isinstance(value, list) and value and _is_docstring(node, value[0]):
+                value = value[1:]
+            if value is not None and value != []:
+                fields.append((name, _canonical(value)))
+        return (type(node).__name__, *fields)
+    if isinstance(node, list):
+        return tuple(map(_canonical, node))
+    return (type(node).__name__, repr(node))
+
+
+def _is_docstring(parent: ast.AST, first: ast.AST) -> bool:
+    return (
+        isinstance(parent, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        and isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+
+
+def _imports(tree: ast.AST, file: Path, library: Path) -> Iterator[str]:
+    """Yield the dotted names that a file imports, absolute."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = file.parent.relative_to(library).parts
+                parts = parts[: len(parts) - node.level + 1]
+                base = ".".join((*parts, base) if base else parts)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _module_files(name: str, library: Path) -> Iterator[Path]:
+    """Yield the source files that importing a dotted name of the package executes."""
+    parts = name.split(".")
+    for i in range(1, len(parts) + 1):
+        base = Path(library, *parts[:i])
+        for path in (base / "__init__.py", base.with_suffix(".py")):
+            if path.is_file():
+                yield path
+
+
+@lru_cache(maxsize=None)
+def _parsed(file: Path, library: Path) -> tuple[str, tuple[Path, ...]]:
+    """Return the digest of one file's code and the package's files that it imports."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names = sorted({n for n in _imports(tree, file, library) if n.split(".")[0] == PACKAGE})
+    reached = dict.fromkeys(path for name in names for path in _module_files(name, library))
+    return digest(repr(_canonical(tree))), tuple(reached)
+
+
+def closure(script: Path, library: Path) -> list[Path]:
+    """Return a script and every module of the package that it reaches, sorted."""
+    seen: set[Path] = set()
+    todo = [Path(script)]
+    while todo:
+        file = todo.pop()
+        if file not in seen:
+            seen.add(file)
+            todo.extend(_parsed(file, library)[1])
+    return sorted(seen)
+
+
+def code_digest(script: Path, library: Path, files: Iterable[Path] = ()) -> str:
+    """Return the digest of a script, the modules that it reaches and further files.
+
+    Parameters
+    ----------
+    script : Path
+        A rule's script.
+    library : Path
+        The folder that holds the package.
+    files : iterable of Path
+        Taken byte by byte: environment file, lock, templates. Names count, folders do not, so that a moved
+        clone has the same digest.
+    """
+    parts = [(file.name, _parsed(file, library)[0]) for file in closure(script, library)]
+    parts += [(file.name, _bytes_digest(file)) for file in sorted(files)]
+    return digest(sorted(parts))
+
+
+@lru_cache(maxsize=None)
+def _bytes_digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def annex_key(path: Path) -> str | None:
+    """Return the git-annex key that a link names, which is its content's identity."""
+    if not path.is_symlink():
+        return None
+    target = os.readlink(path)
+    return os.path.basename(target) if "/annex/objects/" in target else None
+
+
+class Stamps:
+    """Content stamps of raw files: the annex key, or sha256 cached by size and mtime in nanoseconds.
+
+    A file replaced by another one with an old date gets a new stamp; only one of the same size and the same
+    nanosecond would not.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset. Paths are given and cached relative to it.
+    cache : Path
+        JSON file, written by :meth:`save`.
+    """
+
+    def __init__(self, root: Path, cache: Path) -> None:
+        self.root, self.cache = Path(root), Path(cache)
+        self._known: dict[str, list[Any]] = read_json(cache) if self.cache.is_file() else {}
+        self._used: dict[str, list[Any]] = {}
+
+    def of(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the stamp of each file; files that cannot be read are left out."""
+        with ThreadPoolExecutor() as pool:
+            stamps = pool.map(self._stamp, paths := list(paths))
+            return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
+
+    def _stamp(self, path: str) -> str:
+        file = self.root / path
+        if key := annex_key(file):
+            return key
+        try:
+            stat = file.stat()
+            entry = self._known.get(path)
+            if entry is None or entry[:2] != [stat.st_size, stat.st_mtime_ns]:
+                with file.open("rb") as stream:
+                    value = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+                entry = [stat.st_size, stat.st_mtime_ns, value]
+        except OSError:
+            return ""
+        self._used[path] = entry
+        return str(entry[2])
+
+    def save(self) -> None:
+        """Write the cache if it changed; files that are gone are forgotten."""
+        if self._used != self._known:
+            write_json(self.cache, self._used)

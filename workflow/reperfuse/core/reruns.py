@@ -1,0 +1,108 @@
+"""Recognise results when Snakemake's own memory of them is gone.
+
+Snakemake knows what a result was made from as long as ``.snakemake`` is there. Results that were copied without
+it carry the same digests in their records. Before a run, each record is compared with what would be made now: a
+stale one is put aside, so that Snakemake sees a missing output and makes it again; a current one keeps its
+place, and its dates are put in order where copying has mixed them up.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reperfuse.core.files import read_json
+from reperfuse.core.records import digests_of, key_of
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One result as it would be made now.
+
+    Parameters
+    ----------
+    record : str
+        Path of the record, as the rule names it.
+    cfg, code, src
+        What the rule's ``params`` hold.
+    after : mapping
+        Name of each step before → path of its record.
+    outputs : sequence of str
+        Every output of the job, the record included.
+    """
+
+    record: str
+    cfg: Any
+    code: str
+    src: Any
+    after: Mapping[str, str] = field(default_factory=dict)
+    outputs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """How many results without Snakemake's memory were found, and which of them are stale."""
+
+    current: int
+    stale: tuple[str, ...]
+
+
+def aside(record: str | Path) -> Path:
+    """Return where a stale record is put."""
+    return Path(f"{record}.stale")
+
+
+def remembered(record: str, metadata: Path) -> bool:
+    """Whether Snakemake's file-based memory knows an output."""
+    name = urlsafe_b64encode(record.encode()).decode()
+    parts = [name[i : i + 254] for i in range(0, len(name), 254)]
+    return metadata.joinpath(*("@" + part for part in parts[:-1]), parts[-1]).exists()
+
+
+def reconcile(expected: Iterable[Expected], metadata: Path) -> Recognised:
+    """Compare records with what would be made now, in the order of the steps.
+
+    Parameters
+    ----------
+    expected : iterable of Expected
+        Each after those that it names in ``after``.
+    metadata : Path
+        ``.snakemake/metadata``.
+    """
+    keys: dict[str, str] = {}
+    made: dict[str, Sequence[str]] = {}
+    current, stale = 0, []
+    for one in expected:
+        after = {step: keys[path] for step, path in one.after.items()}
+        keys[one.record] = key_of(digests_of(one.cfg, one.code, one.src, after))
+        made[one.record] = one.outputs
+        record, old = Path(one.record), aside(one.record)
+        if not (record.exists() or old.exists()) or remembered(one.record, metadata):
+            continue
+        found = record if record.exists() else old
+        if read_json(found).get("key") == keys[one.record]:
+            if found is old:
+                old.rename(record)
+            _put_in_order(one.outputs, [path for before in one.after.values() for path in made[before]])
+            current += 1
+        else:
+            if found is record:
+                record.replace(old)
+            stale.append(one.record)
+    return Recognised(current, tuple(stale))
+
+
+def _put_in_order(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    """Date outputs after inputs, where every file is there and copying mixed them up."""
+    try:
+        newest = max((os.stat(path).st_mtime_ns for path in inputs), default=0)
+        oldest = min(os.stat(path).st_mtime_ns for path in outputs)
+    except FileNotFoundError:
+        return
+    if oldest < newest:
+        for path in outputs:
+            os.utime(path)

@@ -1,0 +1,101 @@
+"""The configuration: one strict schema that holds every default."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reperfuse.core.errors import ConfigError
+
+
+@lru_cache(maxsize=None)
+def load_schema(folder: Path, name: str = "config") -> dict[str, Any]:
+    """Read ``<name>.schema.yaml`` with the sections that it refers to put in their place."""
+    text = (folder / f"{name}.schema.yaml").read_text(encoding="utf-8")
+    schema: dict[str, Any] = yaml.safe_load(text)
+    for key, section in schema.get("properties", {}).items():
+        if "$ref" in section:
+            schema["properties"][key] = load_schema(folder, section["$ref"].removesuffix(".schema.yaml"))
+    return schema
+
+
+def resolve(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the configuration with every default filled in.
+
+    Parameters
+    ----------
+    config : mapping
+        As the user wrote it.
+    folder : Path
+        Where the schemas are.
+
+    Raises
+    ------
+    ConfigError
+        One line for each key that is unknown, missing or of the wrong kind, with its place and what to do.
+    """
+    from jsonschema import Draft202012Validator
+
+    schema = load_schema(folder)
+    problems = [_sentence(error) for error in Draft202012Validator(schema).iter_errors(dict(config))]
+    if problems:
+        raise ConfigError("The configuration cannot be used:\n  " + "\n  ".join(sorted(set(problems))))
+    resolved: dict[str, Any] = fill(copy.deepcopy(dict(config)), schema)
+    return resolved
+
+
+def fill(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a value with the schema's defaults wherever it says nothing."""
+    if isinstance(value, dict) and "properties" in schema:
+        for key, part in schema["properties"].items():
+            if key in value:
+                value[key] = fill(value[key], part)
+            elif "default" in part:
+                value[key] = fill(copy.deepcopy(part["default"]), part)
+            elif part.get("type") == "object" and "properties" in part and not part.get("required"):
+                value[key] = fill({}, part)
+    return value
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(map(str, error.absolute_path)) or "the top level"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        return "; ".join(_unknown(key, place, known) for key in unknown)
+    if error.validator == "required":
+        missing = error.message.split("'")[1]
+        return f"`{missing}` is missing at {place}; add it."
+    return f"`{place}` is {error.instance!r}; {_expected(error)}."
+
+
+def _unknown(key: str, place: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(sorted(known))}."
+    return f"`{key}` is not a key of {place}; {hint}"
+
+
+def _expected(error: Any) -> str:
+    expected = {
+        "type": f"expected {error.validator_value}",
+        "enum": f"expected one of {error.validator_value}",
+        "minimum": f"expected at least {error.validator_value}",
+        "maximum": f"expected at most {error.validator_value}",
+        "exclusiveMinimum": f"expected more than {error.validator_value}",
+        "pattern": f"expected text that matches {error.validator_value}",
+    }
+    return expected.get(error.validator, error.message)
+
+
+def document(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every key with its dotted name, for the page that documents them."""
+    for key, part in schema.get("properties", {}).items():
+        name = f"{prefix}{key}"
+        yield name, part
+        yield from document(part, f"{name}.")
