@@ -113,7 +113,9 @@ def _patient_folders(bids_dir: Path, skip: Sequence[Path], index: Index) -> Iter
             if not entry.name.startswith("sub-") or not entry.is_dir():
                 continue
             if not LABEL.match(entry.name[4:]):
-                fault = Fault("E190", values={"name": ascii(entry.name)}, participant_id=ascii(entry.name)[1:-1])
+                fault = Fault(
+                    "E190", values={"name": ascii(entry.name)}, participant_id=ascii(entry.name)[1:-1]
+                )
                 index.faults.append(fault)
                 continue
             if not root:
@@ -224,7 +226,9 @@ def _case_collisions(participant_id: str, names: Sequence[Name]) -> list[Fault]:
 
 def stamped(index: Index, stamps: Stamps) -> dict[str, Any]:
     """Return the participants with a content stamp beside each path: ``[[path, stamp], …]``."""
-    paths = sorted({p for v in index.participants.values() for r in v.values() for f in r.values() for p in f})
+    paths = sorted(
+        {p for v in index.participants.values() for r in v.values() for f in r.values() for p in f}
+    )
     known = stamps.of(paths)
     return {
         participant_id: {

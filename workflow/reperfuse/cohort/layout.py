@@ -23,11 +23,11 @@ IMAGES: dict[str, tuple[str, ...]] = {
     "lesions": tuple(f"{visit}_{name}" for visit in VISITS for name in MASKS),
 }
 
-# Steps of a patient in order, each with the steps whose records it reads.
+# Steps of a patient in order, each with the steps whose records it reads; `template` is everybody's.
 AFTER: dict[str, tuple[str, ...]] = {
     "prepare": (),
     "register": ("prepare",),
-    "normalise": ("prepare", "register"),
+    "normalise": ("prepare", "register", "template"),
     "lesions": ("prepare", "register", "normalise"),
     "page": ("prepare", "register", "normalise", "lesions"),
 }
@@ -91,3 +91,7 @@ def published(participant_id: str, name: str, sessions: Mapping[str, str]) -> st
     space = {"space-J0": "space-J0", "space-MNI": "space-MNI152NLin2009cSym"}.get(place, "")
     base = "_".join(part for part in (participant_id, session, space, rest) if part)
     return "/".join(part for part in (participant_id, session, folder, f"{base}.nii.gz") if part)
+
+
+# What the lesion step reads of the prepared images.
+LESIONS_READ = tuple(f"{visit}_{name}" for visit in VISITS for name in ("adc", "trace", "brain"))

@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import write_marker
@@ -60,6 +61,11 @@ class Job:
         after = {step: record["key"] for step, record in self.records.items()}
         return digests_of(self.cfg, self.snakemake.params.code, self.src, after)
 
+    def session_id(self, visit: str) -> str:
+        """Return ``ses-…`` of a visit, or nothing for a dataset without sessions."""
+        label = self.snakemake.config["sessions"].get(visit, "")
+        return f"ses-{label}" if label else ""
+
     def note(self, faults: Iterable[Fault], session_id: str = "") -> None:
         """Keep findings, saying whose they are."""
         self.faults += [fault.of(self.participant_id, session_id) for fault in faults]
@@ -74,11 +80,13 @@ class Job:
         """Return the rule's image outputs by name."""
         return {name: Path(path) for name, path in self.output.items() if name != "record"}
 
-    def __enter__(self) -> Job:
+    def __enter__(self) -> Self:
         aside(self.output.record).unlink(missing_ok=True)
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         if isinstance(error, Refusal):
             self.note([error.fault])
         elif error is not None:
@@ -97,5 +105,3 @@ class Job:
         for fault in self.faults:
             print(fault.sentence)
         return True
-
-

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def _module_files(name: str, library: Path) -> Iterator[Path]:
                 yield path
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parsed(file: Path, library: Path) -> tuple[str, tuple[Path, ...]]:
     """Return the digest of one file's code and the package's files that it imports."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def code_digest(script: Path, library: Path, files: Iterable[Path] = ()) -> str:
     return digest(sorted(parts))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _bytes_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import yaml
 from reperfuse.core.errors import ConfigError
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_schema(folder: Path, name: str = "config") -> dict[str, Any]:
     """Read ``<name>.schema.yaml`` with the sections that it refers to put in their place."""
     text = (folder / f"{name}.schema.yaml").read_text(encoding="utf-8")

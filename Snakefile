@@ -1,0 +1,36 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+envvars:
+    "REPERFUSE_MANIFEST",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/cohort.smk"
+include: "workflow/rules/imaging.smk"
+include: "workflow/rules/reporting.smk"
+
+
+recognise_results()
+
+
+rule all:
+    default_target: True
+    input:
+        out("report/index.html"),
+
+
+rule preprocess:
+    input:
+        out("lesions.tsv"),
+        out("cohort/status.tsv"),
+        out("dataset_description.json"),

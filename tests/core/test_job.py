@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from reperfuse.core.errors import Fault, Refusal
+from reperfuse.core.files import is_marker, write_text
+from reperfuse.core.job import THREAD_VARIABLES, Job
+from reperfuse.core.records import faults_of, read_record, write_record
+
+
+class Named(dict):
+    """Like Snakemake's named lists: attributes and keys."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.fixture
+def snakemake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    before = tmp_path / "prepare.json"
+    write_record(
+        before,
+        participant_id="sub-1",
+        step="prepare",
+        faults=[],
+        facts={},
+        digests=dict.fromkeys(("cfg", "code", "src", "after"), ""),
+    )
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, getattr(sys, stream))
+    for variable in (*THREAD_VARIABLES, "ANTS_RANDOM_SEED"):
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))
+    return SimpleNamespace(
+        threads=3,
+        log=[str(tmp_path / "log.txt")],
+        input=Named(records=[str(before)]),
+        output=Named(
+            record=str(tmp_path / "lesions.json"),
+            J0_lesion=str(tmp_path / "a.nii.gz"),
+            J1_lesion=str(tmp_path / "b.nii.gz"),
+        ),
+        params=Named(cfg={"cut": 620}, code="abc", src={"J0": {}}),
+        config={"bids_dir": "data", "sessions": {"J0": "01"}},
+        wildcards=Named(sub="sub-1"),
+        rule="lesions",
+    )
+
+
+def test_threads_reach_every_library_before_it_is_imported(snakemake: SimpleNamespace) -> None:
+    Job(snakemake)
+    assert {os.environ[variable] for variable in THREAD_VARIABLES} == {"3"}
+
+
+def test_a_refusal_is_recorded_and_leaves_markers(snakemake: SimpleNamespace) -> None:
+    job = Job(snakemake)
+    with job:
+        write_text(snakemake.output.J0_lesion, "image")
+        job.note([Fault("W124")], job.session_id("J0"))
+        raise Refusal("E111", value=0)
+    record = read_record(snakemake.output.record)
+    assert record["state"] == "failed"
+    assert [(f.code, f.participant_id, f.session_id) for f in faults_of(record)] == [
+        ("W124", "sub-1", "ses-01"),
+        ("E111", "sub-1", ""),
+    ]
+    assert not is_marker(snakemake.output.J0_lesion)
+    assert is_marker(snakemake.output.J1_lesion)
+
+
+def test_a_defect_fails_the_job_and_leaves_no_record(snakemake: SimpleNamespace) -> None:
+    with pytest.raises(ZeroDivisionError), Job(snakemake):
+        1 / 0  # noqa: B018
+    assert not Path(snakemake.output.record).exists()
+
+
+def test_the_record_and_the_sidecar_hold_the_same_digests(snakemake: SimpleNamespace) -> None:
+    job = Job(snakemake)
+    with job:
+        sidecar = job.sidecar(Units="1e-6 mm2/s")
+    record = read_record(snakemake.output.record)
+    made = sidecar["GeneratedBy"]
+    assert made["Key"] == record["key"]
+    assert {name: made[name] for name in record["digests"]} == record["digests"]
+    assert record["digests"]["after"] == {"prepare": job.records["prepare"]["key"]}
+
+
+def test_the_log_holds_the_findings(snakemake: SimpleNamespace, tmp_path: Path) -> None:
+    with Job(snakemake) as job:
+        job.note([Fault("E101", "x.nii.gz")])
+    assert "E101 sub-1 x.nii.gz: the file is empty" in (tmp_path / "log.txt").read_text()

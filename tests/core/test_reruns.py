@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from reperfuse.core.records import digests_of, key_of, read_record, write_record
+from reperfuse.core.reruns import Expected, aside, reconcile, remembered
+
+
+def make(tmp_path: Path, *, code: str = "c1") -> list[Expected]:
+    """A chain of two results of one patient, as it would be made with some code."""
+    one, two = str(tmp_path / "prepare.json"), str(tmp_path / "lesions.json")
+    return [
+        Expected(one, {"unit": "auto"}, "c0", {"J0": "stamp"}, {}, [one]),
+        Expected(two, {"cut": 620}, code, None, {"prepare": one}, [two]),
+    ]
+
+
+def write(expected: list[Expected]) -> None:
+    keys: dict[str, str] = {}
+    for one in expected:
+        digests = digests_of(one.cfg, one.code, one.src, {s: keys[p] for s, p in one.after.items()})
+        keys[one.record] = key_of(digests)
+        step = Path(one.record).stem
+        write_record(one.record, participant_id="sub-1", step=step, faults=[], facts={}, digests=digests)
+
+
+def test_current_results_stay(tmp_path: Path) -> None:
+    write(make(tmp_path))
+    found = reconcile(make(tmp_path), tmp_path / "metadata")
+    assert (found.current, found.stale) == (2, ())
+
+
+def test_stale_results_are_put_aside_and_taken_back_when_the_code_is(tmp_path: Path) -> None:
+    write(make(tmp_path))
+    lesions = tmp_path / "lesions.json"
+    found = reconcile(make(tmp_path, code="c2"), tmp_path / "metadata")
+    assert found.stale == (str(lesions),)
+    assert not lesions.exists() and aside(lesions).exists()
+    assert reconcile(make(tmp_path), tmp_path / "metadata").current == 2
+    assert read_record(lesions)["step"] == "lesions"
+
+
+def test_a_result_of_another_result_is_stale(tmp_path: Path) -> None:
+    """The lesions are of today's code, but of an image that would come out differently."""
+    old = make(tmp_path)
+    write([Expected(old[0].record, {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, old[0].outputs), old[1]])
+    assert reconcile(old, tmp_path / "metadata").stale == (old[0].record, old[1].record)
+
+
+def test_what_snakemake_remembers_is_left_to_it(tmp_path: Path) -> None:
+    write(make(tmp_path))
+    metadata = tmp_path / "metadata"
+    for one in make(tmp_path):
+        name = urlsafe_b64encode(one.record.encode()).decode()
+        parts = [name[i : i + 254] for i in range(0, len(name), 254)]
+        path = metadata.joinpath(*("@" + part for part in parts[:-1]), parts[-1])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        assert remembered(one.record, metadata)
+    found = reconcile(make(tmp_path, code="c2"), metadata)
+    assert (found.current, found.stale) == (0, ())
+
+
+def test_dates_mixed_up_by_copying_are_put_in_order(tmp_path: Path) -> None:
+    write(make(tmp_path))
+    os.utime(tmp_path / "lesions.json", (1, 1))
+    reconcile(make(tmp_path), tmp_path / "metadata")
+    assert (tmp_path / "lesions.json").stat().st_mtime >= (tmp_path / "prepare.json").stat().st_mtime

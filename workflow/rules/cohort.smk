@@ -1,0 +1,52 @@
+rule tables:
+    """Gather records and judgement: who is there, who is out and why, lesion volumes. `manifest` shows new patients."""
+    input:
+        manifest=MANIFEST,
+        records=all_records("prepare", "register", "normalise", "lesions"),
+    output:
+        index=out("cohort/index.tsv"),
+        participants=out("cohort/participants.tsv"),
+        excluded=out("cohort/excluded.tsv"),
+        status=out("cohort/status.tsv"),
+        eligibility=out("cohort/eligibility.tsv"),
+        lesions=out("lesions.tsv"),
+        loads=out("loads.tsv"),
+        summary=work("summary.json"),
+    log:
+        out("logs/tables.log"),
+    benchmark:
+        out("benchmarks/tables.tsv")
+    params:
+        code=code("tables", "imaging"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=20,
+    script:
+        "../../scripts/tables.py"
+
+
+rule publish:
+    """Link images under their BIDS names and describe the derivative dataset; markers stay in `work`."""
+    input:
+        manifest=MANIFEST,
+        records=all_records("prepare", "register", "normalise", "lesions"),
+    output:
+        description=out("dataset_description.json"),
+        files=out("cohort/published.tsv"),
+    log:
+        out("logs/publish.log"),
+    benchmark:
+        out("benchmarks/publish.tsv")
+    params:
+        code=code("publish", "imaging"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    script:
+        "../../scripts/publish.py"

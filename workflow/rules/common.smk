@@ -1,0 +1,146 @@
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+if (ROOT / "workflow/reperfuse").is_dir():
+    sys.path.insert(0, str(ROOT / "workflow"))  # scripts inherit this entry
+
+import reperfuse
+from reperfuse.cohort import layout
+from reperfuse.cohort.survey import survey
+from reperfuse.core.errors import ConfigError
+from reperfuse.core.files import read_json
+from reperfuse.core.provenance import code_digest
+from reperfuse.core.reruns import Expected, reconcile
+from reperfuse.core.settings import resolve
+from reperfuse.studies.requirements import REQUIREMENTS
+
+LIBRARY = Path(reperfuse.__file__).resolve().parent.parent
+LOCK = ROOT / "requirements/default.txt"
+TEMPLATES = sorted((LIBRARY / "reperfuse/reporting").glob("templates/*"))
+
+try:
+    config.update(resolve(config, ROOT / "workflow/schemas"))
+    if workflow.is_main_process:
+        os.environ["REPERFUSE_MANIFEST"] = str(survey(config, REQUIREMENTS))
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+MANIFEST = os.environ["REPERFUSE_MANIFEST"]
+cohort = read_json(MANIFEST)
+config["sessions"] = cohort["sessions"]
+STEPS = {sub: layout.steps_of(visits) for sub, visits in cohort["active"].items()}
+
+
+wildcard_constraints:
+    sub=r"sub-[0-9A-Za-z+]+",
+
+
+def out(path):
+    return f"{config['output_dir']}/{path}"
+
+
+def work(path):
+    return out(f"work/{path}")
+
+
+def image(name):
+    """Path of a patient's image, with the patient as wildcard."""
+    return work(f"{{sub}}/{name}.nii.gz")
+
+
+def images(step):
+    """Every image of a step by name."""
+    return {name.replace("-", "_"): image(name) for name in layout.IMAGES[step]}
+
+
+def record(step, sub="{sub}"):
+    """Path of a step's record; the template has one for everybody."""
+    return work("template/template.json" if step == "template" else f"{sub}/{step}.json")
+
+
+def goes_through(sub, step):
+    return step == "template" or step in STEPS[sub]
+
+
+def records_before(step):
+    """Records of the steps before, as far as the patient goes through them."""
+
+    def before(wildcards):
+        mine = [one for one in layout.AFTER[step] if goes_through(wildcards.sub, one)]
+        return [record(one, wildcards.sub) for one in mine]
+
+    return before
+
+
+def images_before(*steps, only=None):
+    """Images of the steps before, as far as the patient goes through them."""
+
+    def before(wildcards):
+        mine = [one for one in steps if one in STEPS[wildcards.sub]]
+        names = [name for one in mine for name in layout.IMAGES[one]]
+        return [work(f"{wildcards.sub}/{n}.nii.gz") for n in names if only is None or n in only]
+
+    return before
+
+
+def all_records(*steps):
+    """Records of every patient who goes through the steps."""
+    return [record(one, sub) for sub in STEPS for one in steps if one in STEPS[sub]]
+
+
+def code(step, env, files=()):
+    """Digest of a rule's script, the modules it reaches, its environment, the lock and other files."""
+    env_files = sorted((ROOT / "envs").glob(f"{env}.*"))
+    return code_digest(ROOT / f"scripts/{step}.py", LIBRARY, [*env_files, LOCK, *files])
+
+
+def sources(*roles, **shared):
+    """Content stamps of a patient's raw files that play one of the roles, and of files that all patients share."""
+
+    def stamps(wildcards):
+        visits = cohort["active"][wildcards.sub]
+        mine = {
+            visit: {role: files for role, files in found.items() if role in roles}
+            for visit, found in visits.items()
+        }
+        return {**mine, **shared}
+
+    return stamps
+
+
+def recognise_results():
+    """Put results aside that were copied here without Snakemake's memory and are stale."""
+    if not workflow.is_main_process:
+        return
+    found = reconcile(expected_results(), Path(".snakemake/metadata"))
+    if found.current or found.stale:
+        logger.info(
+            f"Results without Snakemake's memory: {found.current} current, {len(found.stale)} stale "
+            "and to be made again."
+        )
+
+
+def expected(step, sub, after=()):
+    """A result as it would be made now."""
+    rule = getattr(rules, step)
+    src = getattr(rule.params, "src", None)
+    return Expected(
+        record=record(step, sub),
+        cfg=getattr(rule.params, "cfg", {}),
+        code=rule.params.code,
+        src=src(type("Wildcards", (), {"sub": sub})) if callable(src) else src,
+        after={one: record(one, sub) for one in after if goes_through(sub, one)},
+        outputs=[str(path).format(sub=sub) for path in rule.output],
+    )
+
+
+def expected_results():
+    """Yield every result that has a record, each after those that it is made from."""
+    yield expected("template", "")
+    for sub, steps in STEPS.items():
+        for step in steps:
+            yield expected(step, sub, layout.AFTER[step])

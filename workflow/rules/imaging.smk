@@ -1,0 +1,125 @@
+rule prepare:
+    """Check every raw image of a patient; ADC units, diffusion maps, brain mask. `src` stands for the raw files."""
+    output:
+        record=record("prepare"),
+        **images("prepare"),
+    log:
+        out("logs/prepare/{sub}.log"),
+    benchmark:
+        out("benchmarks/prepare/{sub}.tsv")
+    params:
+        cfg=config["prepare"],
+        code=code("prepare", "imaging"),
+        src=sources("adc", "trace", "dwi", "pwi", "gre", "flair", "t1w", "brain"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    script:
+        "../../scripts/prepare.py"
+
+
+rule register:
+    """Align J1 and every contrast rigidly with the J0 diffusion image."""
+    input:
+        records=records_before("register"),
+        images=images_before("prepare"),
+    output:
+        record=record("register"),
+        **images("register"),
+    log:
+        out("logs/register/{sub}.log"),
+    benchmark:
+        out("benchmarks/register/{sub}.tsv")
+    params:
+        cfg=config["register"],
+        code=code("register", "imaging"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=60,
+    script:
+        "../../scripts/register.py"
+
+
+rule template:
+    """Write the MNI152 template and its brain mask once, at the resolution that the configuration names."""
+    output:
+        record=work("template/template.json"),
+        head=work("template/t1w.nii.gz"),
+        brain=work("template/brain.nii.gz"),
+    log:
+        out("logs/template.log"),
+    benchmark:
+        out("benchmarks/template.tsv")
+    params:
+        cfg={"resolution_mm": config["normalise"]["resolution_mm"]},
+        code=code("template", "imaging"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=10,
+    script:
+        "../../scripts/template.py"
+
+
+rule normalise:
+    """Warp the patient's anatomy to the MNI152 template."""
+    input:
+        records=records_before("normalise"),
+        images=images_before(
+            "prepare", only=("J0_s0", "J0_trace", "J0_adc", "J0_brain", "J0_t1w")
+        ),
+        head=rules.template.output.head,
+        brain=rules.template.output.brain,
+    output:
+        record=record("normalise"),
+        **images("normalise"),
+    log:
+        out("logs/normalise/{sub}.log"),
+    benchmark:
+        out("benchmarks/normalise/{sub}.tsv")
+    params:
+        cfg=config["normalise"],
+        code=code("normalise", "imaging"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    script:
+        "../../scripts/normalise.py"
+
+
+rule lesions:
+    """Threshold ADC, raw and cleaned; take a given mask in its place; volumes, sides, loads, growth."""
+    input:
+        records=records_before("lesions"),
+        images=images_before("prepare", only=layout.LESIONS_READ),
+        warp=images_before("normalise", only=("to-MNI_warp",)),
+    output:
+        record=record("lesions"),
+        **images("lesions"),
+    log:
+        out("logs/lesions/{sub}.log"),
+    benchmark:
+        out("benchmarks/lesions/{sub}.tsv")
+    params:
+        cfg=config["lesions"],
+        code=code("lesions", "imaging"),
+        src=sources("lesion", atlases=cohort["atlases"]),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    script:
+        "../../scripts/lesions.py"

@@ -1,0 +1,54 @@
+rule page:
+    """Draw a patient's page: maps, contours, volumes, registration checks, findings."""
+    input:
+        records=records_before("page"),
+        images=images_before("prepare", "register", "lesions"),
+    output:
+        record=record("page"),
+        page=out("report/{sub}.html"),
+    log:
+        out("logs/page/{sub}.log"),
+    benchmark:
+        out("benchmarks/page/{sub}.tsv")
+    params:
+        cfg=lambda wildcards: cohort["clinical"].get(wildcards.sub, {}),
+        code=code("page", "reporting", TEMPLATES),
+    conda:
+        "../../envs/reporting.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=20,
+    script:
+        "../../scripts/page.py"
+
+
+rule report:
+    """Draw the cohort's page: flow, volumes, quality, patients."""
+    input:
+        summary=rules.tables.output.summary,
+        lesions=rules.tables.output.lesions,
+        status=rules.tables.output.status,
+        excluded=rules.tables.output.excluded,
+        pages=all_records("page"),
+        published=rules.publish.output.description,
+    output:
+        index=report(
+            out("report/index.html"),
+            caption="../report/index.rst",
+            category="Cohort",
+        ),
+    log:
+        out("logs/report.log"),
+    benchmark:
+        out("benchmarks/report.tsv")
+    params:
+        code=code("report", "reporting", TEMPLATES),
+    conda:
+        "../../envs/reporting.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=20,
+    script:
+        "../../scripts/report.py"
