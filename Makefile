@@ -1,0 +1,90 @@
+# make demo: from a synthetic cohort to the report. `make` alone lists the rest.
+# Needs make and Python 3.11, 3.12 or 3.13 (and a C compiler where a package has no wheel); the rest goes into .venv,
+# from hashed locks.
+
+CORES ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+UV ?= $(BIN)/uv
+LOCK := requirements/default.txt
+PYTHONS := python3.13 python3.12 python3.11 python3
+SUITABLE := -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+PHANTOM := $(wildcard workflow/reperfuse/phantom/*.py)
+
+export PYTHONNOUSERSITE := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench lock torch slurm clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.default demo/.cohort ## a synthetic cohort through every step, up to the report
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+	@echo "The report: $(CURDIR)/demo/results/report/index.html"
+
+test: lint ## lint, then every test, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.dev build/tiny/.cohort ## style, types, and Snakemake's own advice
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint --configfile config/tiny.yaml
+
+bench: $(VENV)/.dev ## side-by-side timings behind the claims of the documentation
+	@set -e; for claim in benchmarks/*.py; do \
+	    echo "$$claim"; PYTHONPATH=workflow $(BIN)/python "$$claim"; \
+	done
+
+lock: $(VENV)/.dev ## resolve the locks again; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) --output-file $(LOCK) requirements/default.in
+	$(COMPILE) --output-file requirements/dev.txt requirements/dev.in
+	$(COMPILE) --no-deps --output-file requirements/slurm.txt requirements/slurm.in
+
+torch: $(VENV)/.torch ## add PyTorch, which no step needs yet
+slurm: $(VENV)/.slurm ## add the Slurm executor that profiles/slurm asks for
+
+clean: ## remove what the targets made, except .venv and Snakemake's memory
+	rm -rf demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/out
+
+# Environments: a stamp in .venv is as new as the lock that was installed.
+$(BIN)/python:
+	@python="$(PYTHON)"; \
+	for candidate in $(PYTHONS); do \
+	    if [ -z "$$python" ] && "$$candidate" $(SUITABLE) 2>/dev/null; then python="$$candidate"; fi; \
+	done; \
+	if [ -z "$$python" ] || ! "$$python" $(SUITABLE); then \
+	    echo "Python 3.11, 3.12 or 3.13 with ensurepip is needed (Debian: python3-venv);" \
+	        "found $${python:-none}. Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV)
+
+$(VENV)/.default: $(LOCK) | $(BIN)/python
+	$(INSTALL) -r $(LOCK)
+	@touch $@
+
+$(VENV)/.dev: $(LOCK) requirements/dev.txt | $(VENV)/.default
+	$(INSTALL) -r $(LOCK) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.slurm: requirements/slurm.txt | $(VENV)/.default
+	$(INSTALL) -r $<
+	@touch $@
+
+$(VENV)/.torch: requirements/torch.txt | $(VENV)/.default
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# Cohorts
+demo/.cohort: $(PHANTOM) | $(VENV)/.default
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom --n 12 --seed 1 demo/bids demo/truth
+	@touch $@
+
+build/tiny/.cohort: $(PHANTOM) | $(VENV)/.default
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom --n 2 --seed 1 build/tiny/bids build/tiny/truth
+	@touch $@
