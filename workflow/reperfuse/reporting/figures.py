@@ -1,0 +1,302 @@
+"""Pictures of one patient: maps with contours, registrations, and the ADC histogram.
+
+Everything is drawn; nothing here is measured. Grey images are WebP, contours are SVG laid over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from reperfuse.imaging.volume import Volume
+from reperfuse.reporting.plots import style, svg_text
+from reperfuse.reporting.slices import Block, Layout, block, bounding_box, outline, render, smooth, spread
+
+Images = Mapping[str, Volume | None]
+
+ADC_WINDOW = (0.0, 2000.0)
+# Cerebrospinal fluid against brain: what is drawn of the fixed image to judge an alignment by.
+FLUID_ADC = 1500.0
+LAYERS = {"c620": "ADC < 620, cleaned", "c480": "ADC < 480, cleaned", "lesion": "lesion that counts"}
+SHADE = {"J0": "#1f6f9f", "J1": "#b4531a"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file with what is written and drawn over it.
+
+    Parameters
+    ----------
+    name : str
+        File name.
+    content : bytes
+        WebP.
+    size : tuple of int
+        Width and height in pixels, the coordinates of the layers and labels.
+    alt : str
+        What it shows, for those who do not see it.
+    layers : tuple of (str, str)
+        CSS class and SVG path.
+    labels : tuple of (float, float, str)
+        Left, baseline and text.
+    bar_px : float
+        Length of 50 mm.
+    """
+
+    name: str
+    content: bytes
+    size: tuple[int, int]
+    alt: str
+    layers: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[float, float, str], ...] = ()
+    bar_px: float = 0.0
+
+
+@dataclass(frozen=True)
+class VisitPictures:
+    """The maps of one visit; a picture that cannot be drawn is None."""
+
+    visit: str
+    adc: Picture | None
+    trace: Picture | None
+    overview: Picture | None
+    layers: tuple[str, ...]
+    not_drawn: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PairPictures:
+    """One registration: the fixed image, the moving one on its grid, and the edges of the fixed one."""
+
+    fixed: Picture
+    moving: Picture
+
+
+def _labels(layout: Layout, *, positions: bool) -> tuple[tuple[float, float, str], ...]:
+    found: list[tuple[float, float, str]] = []
+    cell_width, cell_height = layout.cell
+    for position, (name, index) in enumerate(layout.tiles):
+        row, column = divmod(position, layout.columns)
+        left, top = column * cell_width, row * cell_height
+        sides = ("A", "P") if name == "sagittal" else ("R", "L")
+        # In the lower corners, which a brain leaves empty.
+        found.append((left + 6, top + cell_height - 8, sides[0]))
+        found.append((left + cell_width - 18, top + cell_height - 8, sides[1]))
+        if positions:
+            axis = {"axial": 2, "coronal": 1, "sagittal": 0}[name]
+            found.append((left + 6, top + 18, f"{layout.box[axis].start + index + 1}"))
+    return tuple(found)
+
+
+def _window(image: Block, inside: np.ndarray | None, top: float = 99.7) -> tuple[float, float]:
+    values = image.data[inside] if inside is not None and inside.any() else image.data[image.data != 0]
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.percentile(values, [0.5, top])
+    return min(0.0, float(low)) if low < 0.3 * high else float(low) * 0.5, float(high)
+
+
+def _masks(visit: str, images: Images, adc: Block, counts_as: str) -> dict[str, np.ndarray]:
+    found = {}
+    for layer, name in (
+        ("c620", f"{visit}_adc620"),
+        ("c480", f"{visit}_adc480"),
+        ("lesion", f"{visit}_lesion"),
+    ):
+        mask = block(images.get(name))
+        if mask is not None and mask.data.shape == adc.data.shape:
+            found[layer] = mask.data > 0.5
+    if counts_as == "adc620":
+        # One line, not two on top of each other; the legend says that it counts.
+        found.pop("lesion", None)
+    return found
+
+
+def visit_pictures(visit: str, images: Images, counts_as: str) -> VisitPictures:
+    """Lay out ADC with contours beside the trace without any, and an overview of the whole brain.
+
+    Parameters
+    ----------
+    visit : str
+        ``J0`` or ``J1``.
+    images : mapping
+        Named ``J0_adc``, ``J0_trace``, ``J0_brain``, ``J0_adc480``, ``J0_adc620``, ``J0_lesion``; None or
+        absent where an image could not be made. ADC in 10⁻⁶ mm²/s.
+    counts_as : str
+        What the record says is the lesion that counts.
+    """
+    adc = block(images.get(f"{visit}_adc"))
+    if adc is None:
+        return VisitPictures(visit, None, None, None, (), (f"{visit} ADC",))
+    adc = replace(adc, data=np.nan_to_num(adc.data))
+    brain = block(images.get(f"{visit}_brain"))
+    inside = adc.data > 0 if brain is None or brain.data.shape != adc.data.shape else brain.data > 0.5
+    masks = _masks(visit, images, adc, counts_as)
+    target = masks.get("lesion", masks.get("c620"))
+    layout = _mosaic(adc, inside, target)
+    paths = {layer: outline(mask, layout) for layer, mask in masks.items()}
+    paths["brain"] = outline(inside, layout)
+    shown = tuple(layer for layer in ("c620", "c480", "lesion", "brain") if layer in paths)
+    common = {
+        "size": layout.size,
+        "labels": _labels(layout, positions=True),
+        "bar_px": 50.0 / layout.pixel_mm,
+    }
+    n = len(layout.tiles)
+    picture = Picture(
+        f"{visit}_adc.webp",
+        render(adc, layout, ADC_WINDOW),
+        alt=f"{n} axial slices of the {visit} ADC map with lesion contours, patient's right on the left",
+        layers=tuple((layer, paths[layer]) for layer in shown),
+        **common,
+    )
+    trace, not_drawn = block(images.get(f"{visit}_trace")), []
+    trace_picture = None
+    if trace is not None and layout.fits(trace):
+        trace = replace(trace, data=np.nan_to_num(trace.data))
+        content = render(trace, layout, _window(trace, inside))
+        alt = f"the same slices of the {visit} trace image without contours"
+        trace_picture = Picture(f"{visit}_trace.webp", content, alt=alt, **common)
+    else:
+        not_drawn.append(f"{visit} trace" + (" (on another grid)" if trace is not None else ""))
+    return VisitPictures(
+        visit, picture, trace_picture, _overview(visit, adc, inside, masks), shown, tuple(not_drawn)
+    )
+
+
+def _mosaic(adc: Block, inside: np.ndarray, target: np.ndarray | None) -> Layout:
+    box = bounding_box(inside, adc.zooms, (5.0, 5.0, 0.0))
+    depth = box[2].stop - box[2].start
+    filled = np.flatnonzero(inside[:, :, box[2]].any(axis=(0, 1)))
+    low, high = (int(filled[0]), int(filled[-1])) if filled.size else (0, depth - 1)
+    # The lowest and highest slices of a brain hold little to judge.
+    trimmed = low + round(0.12 * (high - low)), high - round(0.06 * (high - low))
+    keep = None
+    if target is not None and target.any():
+        area = target[:, :, box[2]].sum(axis=(0, 1))
+        touched = np.flatnonzero(area)
+        keep = int(area.argmax())
+        # At least 64 mm, so that a small lesion is seen in its surroundings.
+        half = max((touched[-1] - touched[0]) / 2, 32.0 / adc.zooms[2], 4.0)
+        centre = min(max((touched[-1] + touched[0]) / 2, low + half), high - half)
+        trimmed = max(low, int(round(centre - half))), min(high, int(round(centre + half)))
+        keep = min(max(keep, trimmed[0]), trimmed[1])
+    tiles = tuple(("axial", index) for index in spread(*trimmed, 9, keep))
+    return Layout(adc.data.shape, adc.zooms, box, tiles, min(3, len(tiles)), 0.6)
+
+
+def _overview(visit: str, adc: Block, inside: np.ndarray, masks: dict[str, np.ndarray]) -> Picture:
+    box = bounding_box(inside, adc.zooms, (5.0, 5.0, 0.0))
+    indices = spread(0, box[2].stop - box[2].start - 1, 40)
+    tiles = tuple(("axial", index) for index in indices)
+    layout = Layout(adc.data.shape, adc.zooms, box, tiles, min(8, len(tiles)), 1.0)
+    layers = [
+        ("brain", outline(inside, layout)),
+        *((name, outline(mask, layout)) for name, mask in masks.items()),
+    ]
+    return Picture(
+        f"{visit}_overview.webp",
+        render(adc, layout, ADC_WINDOW),
+        layout.size,
+        f"{len(tiles)} axial slices through the whole {visit} ADC map with contours",
+        tuple(layers),
+        _labels(layout, positions=True),
+    )
+
+
+def pair_pictures(images: Images, moving_name: str) -> PairPictures | None:
+    """Draw an image that was brought onto the J0 grid and the J0 image that it was aligned with.
+
+    Parameters
+    ----------
+    images : mapping
+        As for :func:`visit_pictures`.
+    moving_name : str
+        ``space-J0_…``; ``space-J0_adc`` is the ADC map of J1 and is shown beside that of J0.
+    """
+    moving = block(images.get(moving_name))
+    fixed_names = ["J0_adc"] if moving_name == "space-J0_adc" else ["J0_s0", "J0_trace", "J0_adc"]
+    candidates = ((name, block(images.get(name))) for name in fixed_names)
+    fixed_name, fixed = next(((name, found) for name, found in candidates if found is not None), ("", None))
+    if moving is None or fixed is None or moving.data.shape != fixed.data.shape:
+        return None
+    brain, adc = block(images.get("J0_brain")), block(images.get("J0_adc"))
+    inside = (
+        brain.data > 0.5 if brain is not None and brain.data.shape == fixed.data.shape else fixed.data > 0
+    )
+    box = bounding_box(inside, fixed.zooms, (8.0, 8.0, 8.0))
+    extent = [part.stop - part.start for part in box]
+    middle = [length // 2 for length in extent]
+    axial = spread(round(0.3 * extent[2]), round(0.8 * (extent[2] - 1)), 4)
+    # Off the midline, where a sagittal slice shows a ventricle and cortex.
+    tiles = tuple(("axial", index) for index in axial) + (
+        ("coronal", middle[1]),
+        ("sagittal", round(0.42 * extent[0])),
+    )
+    layout = Layout(fixed.data.shape, fixed.zooms, box, tiles, 3, 0.8)
+    paths = [("brain", outline(inside, layout))]
+    if adc is not None and layout.fits(adc):
+        edges = smooth(np.where(inside, np.nan_to_num(adc.data), 0.0))
+        paths.append(("edge", outline(edges, layout, level=FLUID_ADC, shortest=10)))
+    labels = _labels(layout, positions=False)
+    is_adc = moving_name == "space-J0_adc"
+    made = []
+    for image, name, alt in (
+        (fixed, f"fixed_{fixed_name}.webp", f"fixed image {fixed_name}"),
+        (moving, f"{moving_name}.webp", f"moving image {moving_name} with the edges of the fixed image"),
+    ):
+        clean = replace(image, data=np.nan_to_num(image.data))
+        window = ADC_WINDOW if is_adc or fixed_name == "J0_adc" and image is fixed else _window(clean, inside)
+        made.append(Picture(name, render(clean, layout, window), layout.size, alt, tuple(paths), labels))
+    return PairPictures(made[0], made[1])
+
+
+def histogram(images: Images) -> str:
+    """Return the distribution of ADC inside the brain as SVG; empty where there is no ADC map."""
+    series = {}
+    for visit in ("J0", "J1"):
+        adc, brain = images.get(f"{visit}_adc"), images.get(f"{visit}_brain")
+        if adc is None:
+            continue
+        inside = adc.data > 0
+        if brain is not None and brain.data.shape == adc.data.shape:
+            inside = brain.data > 0.5
+        values = adc.data[inside]
+        if values.size:
+            series[visit] = values[np.isfinite(values)]
+    if not series:
+        return ""
+    with style("histogram"):
+        figure = Figure(figsize=(7.2, 2.7), dpi=72, layout="constrained")
+        axes = figure.add_subplot()
+        edges = np.arange(0.0, 3001.0, 25.0)
+        for visit, values in series.items():
+            counts, _ = np.histogram(np.clip(values, 0, 2999), edges)
+            percent = 100.0 * counts / max(values.size, 1)
+            axes.stairs(percent, edges, label=visit, color=SHADE[visit], linewidth=1.4)
+            axes.stairs(percent, edges, fill=True, color=SHADE[visit], alpha=0.12)
+        for threshold, dash in ((480, (4, 2)), (620, "solid")):
+            axes.axvline(
+                threshold, color="#777777", linewidth=1, linestyle=(0, dash) if dash != "solid" else "-"
+            )
+            axes.annotate(
+                str(threshold),
+                (threshold, 0.99),
+                xycoords=("data", "axes fraction"),
+                xytext=(-3 if threshold == 480 else 3, 0),
+                textcoords="offset points",
+                ha="right" if threshold == 480 else "left",
+                va="top",
+            )
+        axes.set(
+            xlim=(0, 3000),
+            xlabel="ADC (10⁻⁶ mm²/s; 3000 and above in the last bin)",
+            ylabel="% of brain voxels",
+        )
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False, loc="upper right")
+        return svg_text(figure)

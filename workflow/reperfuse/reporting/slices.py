@@ -1,0 +1,189 @@
+"""Slices of an image laid out as a radiologist reads them: right of the patient on the left of the page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+from contourpy import contour_generator
+from PIL import Image
+
+from reperfuse.imaging.volume import Volume
+
+WEBP_QUALITY = 84
+GAP_PX = 2
+
+
+@dataclass(frozen=True)
+class Block:
+    """A 3-D array whose axes run to the right, anterior and superior; zooms in mm."""
+
+    data: np.ndarray
+    zooms: tuple[float, float, float]
+
+
+def block(volume: Volume | None) -> Block | None:
+    """Turn an image so that its axes come closest to right, anterior and superior; no resampling."""
+    if volume is None or volume.data.ndim < 3 or 0 in volume.data.shape:
+        return None
+    data = volume.data if volume.data.ndim == 3 else volume.data.mean(axis=tuple(range(3, volume.data.ndim)))
+    cosines = volume.affine[:3, :3] / np.array(volume.zooms)
+    # Over all orders, because two axes of an oblique image can be closest to the same direction.
+    order = max(permutations(range(3)), key=lambda axes: sum(abs(cosines[w, a]) for w, a in enumerate(axes)))
+    data = data.transpose(order)
+    flips = tuple(slice(None, None, -1 if cosines[w, a] < 0 else 1) for w, a in enumerate(order))
+    zooms = volume.zooms
+    return Block(data[flips], (zooms[order[0]], zooms[order[1]], zooms[order[2]]))
+
+
+def plane(data: np.ndarray, name: str, index: int) -> np.ndarray:
+    """Return one slice as rows from the top: superior or anterior up, patient's right or anterior left."""
+    if name == "axial":
+        return data[::-1, ::-1, index].T
+    if name == "coronal":
+        return data[::-1, index, ::-1].T
+    return data[index, ::-1, ::-1].T
+
+
+_PLANE_AXES = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which slices are shown where: the same for every image on one grid.
+
+    Parameters
+    ----------
+    shape, zooms : tuple
+        The grid, right-anterior-superior, and its voxel size in mm.
+    box : tuple of slice
+        The part of the grid that is shown.
+    tiles : tuple of (str, int)
+        Plane and index within the box, row by row.
+    columns : int
+        Tiles per row.
+    pixel_mm : float
+        Millimetres per pixel of the canvas.
+    """
+
+    shape: tuple[int, ...]
+    zooms: tuple[float, float, float]
+    box: tuple[slice, slice, slice]
+    tiles: tuple[tuple[str, int], ...]
+    columns: int
+    pixel_mm: float
+
+    def fits(self, image: Block | None) -> bool:
+        """Whether an image lies on this grid."""
+        return image is not None and image.data.shape == self.shape
+
+    def tile_size(self, name: str) -> tuple[int, int]:
+        """Width and height of a slice in pixels."""
+        across, up = _PLANE_AXES[name]
+        extent = [(part.stop - part.start) * zoom for part, zoom in zip(self.box, self.zooms, strict=True)]
+        return max(1, round(extent[across] / self.pixel_mm)), max(1, round(extent[up] / self.pixel_mm))
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Width and height of a tile with its gap, in pixels."""
+        sizes = [self.tile_size(name) for name, _ in self.tiles]
+        return max(w for w, _ in sizes) + GAP_PX, max(h for _, h in sizes) + GAP_PX
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the canvas in pixels."""
+        width, height = self.cell
+        return width * self.columns, height * -(-len(self.tiles) // self.columns)
+
+    def corner(self, position: int) -> tuple[int, int]:
+        """Left and top of a slice on the canvas."""
+        width, height = self.cell
+        own = self.tile_size(self.tiles[position][0])
+        row, column = divmod(position, self.columns)
+        return column * width + (width - own[0]) // 2, row * height + (height - own[1]) // 2
+
+    def pieces(self, data: np.ndarray) -> Iterable[tuple[int, str, np.ndarray]]:
+        """Yield position, plane and slice of each tile, in voxels."""
+        cropped = data[self.box]
+        for position, (name, index) in enumerate(self.tiles):
+            yield position, name, plane(cropped, name, index)
+
+
+def bounding_box(
+    mask: np.ndarray, zooms: Sequence[float], margin_mm: Sequence[float]
+) -> tuple[slice, slice, slice]:
+    """Return the box of a mask with a margin per axis; the whole grid where the mask is empty."""
+    parts = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        inside = np.flatnonzero(mask.any(axis=others))
+        margin = int(np.ceil(margin_mm[axis] / zooms[axis]))
+        low = max(0, int(inside[0]) - margin) if inside.size else 0
+        high = min(mask.shape[axis], int(inside[-1]) + 1 + margin) if inside.size else mask.shape[axis]
+        parts.append(slice(low, high))
+    return parts[0], parts[1], parts[2]
+
+
+def spread(low: int, high: int, count: int, keep: int | None = None) -> list[int]:
+    """Return up to ``count`` indices evenly from ``low`` to ``high``, one of them ``keep``."""
+    chosen = np.unique(np.round(np.linspace(low, high, min(count, high - low + 1))).astype(int))
+    if keep is not None and low <= keep <= high:
+        chosen[np.abs(chosen - keep).argmin()] = keep
+    return sorted({int(index) for index in chosen})
+
+
+def render(image: Block, layout: Layout, window: tuple[float, float]) -> bytes:
+    """Return the slices as a grey WebP; values at the window's ends are black and white."""
+    low, high = window
+    canvas = Image.new("L", layout.size, 0)
+    for position, name, piece in layout.pieces(image.data):
+        grey = np.nan_to_num((piece.astype(np.float32) - low) / max(high - low, 1e-6))
+        scaled = Image.fromarray(np.ascontiguousarray(grey)).resize(
+            layout.tile_size(name), Image.Resampling.BICUBIC
+        )
+        levels = (np.clip(np.asarray(scaled), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        canvas.paste(Image.fromarray(levels), layout.corner(position))
+    stream = io.BytesIO()
+    canvas.save(stream, format="WEBP", quality=WEBP_QUALITY, method=4)
+    return stream.getvalue()
+
+
+def outline(field: np.ndarray, layout: Layout, *, level: float = 0.5, shortest: int = 0) -> str:
+    """Return the contour of a field on a layout's slices as an SVG path; empty where there is none.
+
+    Parameters
+    ----------
+    field : ndarray
+        Right-anterior-superior, on the layout's grid; a mask, or values of which ``level`` is drawn.
+    level : float
+        Value on the line.
+    shortest : int
+        Lines of fewer points are left out.
+    """
+    parts = []
+    for position, name, piece in layout.pieces(field):
+        # A frame of nothing closes the lines that reach the edge of what is shown.
+        framed = np.pad(piece.astype(np.float32), 1)
+        if framed.max() <= level:
+            continue
+        left, top = layout.corner(position)
+        width, height = layout.tile_size(name)
+        scale = np.array([width / piece.shape[1], height / piece.shape[0]])
+        for line in contour_generator(z=framed).lines(level):
+            if len(line) < shortest:
+                continue
+            points = (line - 0.5) * scale + (left, top)
+            text = "L".join(f"{x:.1f} {y:.1f}" for x, y in points[:-1])
+            parts.append(f"M{text}Z")
+    return "".join(parts)
+
+
+def smooth(data: np.ndarray) -> np.ndarray:
+    """Return the in-plane mean of 3 × 3 voxels, so that a drawn edge follows anatomy and not noise."""
+    padded = np.pad(data.astype(np.float32), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    nx, ny = data.shape[:2]
+    total = sum(padded[i : i + nx, j : j + ny] for i, j in product(range(3), range(3)))
+    return np.asarray(total) / 9.0
