@@ -1,0 +1,153 @@
+"""What each of the five systems needs of a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ImageNeed:
+    """At least ``at_least`` of ``roles`` at ``visit``; or else a value of one of ``or_variables``."""
+
+    visit: str
+    roles: tuple[str, ...]
+    at_least: int = 1
+    or_variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Label:
+    """A two-class label cut from a clinical variable.
+
+    Parameters
+    ----------
+    name : str
+        What 1 stands for.
+    variable : str
+        Standard name.
+    above : bool
+        Whether the label is 1 above the cut, else at or below it.
+    cut : float
+        Highest value of the lower class.
+    """
+
+    name: str
+    variable: str
+    above: bool
+    cut: float
+
+    def of(self, row: Mapping[str, float | str | None]) -> int | None:
+        """Return 0 or 1, or None where the variable has no number."""
+        value = row.get(self.variable)
+        if not isinstance(value, float | int):
+            return None
+        return int((value > self.cut) == self.above)
+
+    @property
+    def rule(self) -> str:
+        """The label in words, such as ``mrs_3m <= 1``."""
+        return f"{self.variable} {'>' if self.above else '<='} {self.cut:g}"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a study needs of a patient.
+
+    Parameters
+    ----------
+    study : str
+        Section of the configuration.
+    title : str
+        What the study predicts.
+    images : tuple of ImageNeed
+        All of them.
+    clinical : tuple of str
+        Variables without which a patient cannot take part.
+    label : Label, optional
+        None where the study has no label of patients.
+    optional : tuple of str
+        Variables that are used where they are there.
+    """
+
+    study: str
+    title: str
+    images: tuple[ImageNeed, ...]
+    clinical: tuple[str, ...] = ()
+    label: Label | None = None
+    optional: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the study has a label of patients."""
+        return self.label is not None
+
+    def label_of(self, row: Mapping[str, float | str | None]) -> int | None:
+        """Return a patient's label, or None."""
+        return None if self.label is None else self.label.of(row)
+
+
+def outcome(section: Mapping[str, Any]) -> Requirement:
+    """Favourable outcome from ADC maps (arXiv 2512.02088): ADC of each visit, mRS at 3 months at most 1."""
+    label = Label("favourable outcome", section["variable"], False, section["favourable_max"])
+    return Requirement(
+        "outcome",
+        "favourable functional outcome",
+        tuple(ImageNeed(visit, ("adc",)) for visit in section["visits"]),
+        (section["variable"],),
+        label,
+        ("age", "sex", "nihss", "nihss_24h", "mrs_prestroke", "glucose", "sbp"),
+    )
+
+
+def severity(section: Mapping[str, Any]) -> Requirement:
+    """Non-minor stroke (TRACT-NET, doi 10.1007/s10278-026-01892-5): trace or DWI of J0, NIHSS."""
+    label = Label("non-minor stroke", section["variable"], True, section["minor_max"])
+    images = (ImageNeed("J0", ("trace", "dwi")),)
+    return Requirement("severity", "non-minor stroke", images, (section["variable"],), label, ("age", "sex"))
+
+
+def transformation(section: Mapping[str, Any]) -> Requirement:
+    """Haemorrhagic transformation (Yu et al., MICCAI 2019): PWI and DWI of J0; GRE of J1 or the label."""
+    variable = section["variable"]
+    images = (
+        ImageNeed("J0", ("pwi",)),
+        ImageNeed("J0", ("dwi", "trace")),
+        ImageNeed("J1", ("gre",), or_variables=(variable,)),
+    )
+    label = Label("haemorrhagic transformation", variable, True, 0)
+    return Requirement("transformation", "haemorrhagic transformation", images, (), label, ("ecass",))
+
+
+def fusion(section: Mapping[str, Any]) -> Requirement:
+    """Embeddings of several contrasts (arXiv 2303.15963): two contrasts or more of J0; no label."""
+    need = ImageNeed("J0", tuple(section["contrasts"]), section["minimum"])
+    return Requirement("fusion", "strata of patients", (need,), optional=("age", "sex", "family", "site"))
+
+
+def imputation(section: Mapping[str, Any]) -> Requirement:
+    """Imputation of a contrast (ACADiff, arXiv 2603.09931): a pair of contrasts of J0."""
+    need = ImageNeed("J0", tuple(section["contrasts"]), section["minimum"])
+    return Requirement("imputation", "missing contrasts", (need,), optional=("age", "sex", "nihss"))
+
+
+STUDIES = {
+    "outcome": outcome,
+    "fusion": fusion,
+    "severity": severity,
+    "transformation": transformation,
+    "imputation": imputation,
+}
+
+
+def requirements(studies: Mapping[str, Mapping[str, Any]]) -> dict[str, Requirement]:
+    """Return what every study needs.
+
+    Parameters
+    ----------
+    studies : mapping
+        Section ``studies`` of the configuration with its defaults filled in; a study that it leaves
+        out is not judged.
+    """
+    return {name: build(studies[name]) for name, build in STUDIES.items() if name in studies}
