@@ -4,7 +4,14 @@ import random
 from pathlib import Path
 from typing import Any
 
-from reperfuse.cohort.status import EXCLUDED_COLUMNS, STATUS_COLUMNS, cohort_status, flow
+from reperfuse.cohort.flow import eligibility_counts, flow, stages
+from reperfuse.cohort.status import (
+    EXCLUDED_COLUMNS,
+    STATUS_COLUMNS,
+    cohort_status,
+    eligibility_rows,
+    worst_states,
+)
 from reperfuse.core.errors import Fault
 from reperfuse.core.records import state_of
 from reperfuse.core.tables import write_table
@@ -79,7 +86,7 @@ def test_every_step_of_everybody_has_a_row() -> None:
         assert len(of(status, participant_id=sub, step="index")) == 1
         assert len(of(status, participant_id=sub, step="clinical")) == 1
     assert [row["step"] for row in of(status, participant_id="sub-1")] == [
-        "index", "clinical", "prepare", "register", "lesions", "fusion", "outcome",
+        "index", "clinical", "prepare", "register", "lesions",
     ]  # fmt: skip
 
 
@@ -93,8 +100,6 @@ def test_states_codes_and_sessions() -> None:
         "participant_id": "sub-1", "session_id": "n/a", "step": "prepare", "state": "ok", "codes": "n/a",
         "reason": "n/a",
     }  # fmt: skip
-    assert of(status, step="outcome", participant_id="sub-1")[0]["state"] == "left out"
-    assert of(status, step="fusion", participant_id="sub-1")[0]["state"] == "eligible"
     assert of(status, participant_id="n/a")[0]["codes"] == "E131"
 
 
@@ -131,28 +136,59 @@ def test_tables_do_not_depend_on_the_order_of_records(tmp_path: Path) -> None:
 
 
 def test_the_flow_accounts_for_everybody() -> None:
-    stages = {stage.label: stage for stage in flow(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
-    counts = {label: stage.n for label, stage in stages.items()}
+    boxes = {stage.label: stage for stage in stages(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
+    counts = {label: stage.n for label, stage in boxes.items()}
     assert counts == {
-        "found": 6, "readable": 3, "prepared": 2, "registered": 1, "lesions": 2,
+        "found": 6, "readable": 3, "prepared": 2, "registered": 1, "with lesion volumes": 2,
         "eligible for outcome": 0, "eligible for fusion": 2,
     }  # fmt: skip
-    for stage in stages.values():
+    for stage in boxes.values():
         if stage.of:
-            assert stages[stage.of].n - stage.n == sum(n for _, n in stage.reasons), stage
+            assert boxes[stage.of].n - stage.n == sum(n for _, n in stage.reasons), stage
 
 
 def test_the_flow_counts_alike_faults_together() -> None:
-    stages = {stage.label: stage for stage in flow(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
-    (first, n_first), (second, n_second) = stages["readable"].reasons
+    boxes = {stage.label: stage for stage in stages(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
+    (first, n_first), (second, n_second) = boxes["readable"].reasons
     assert (n_first, n_second) == (2, 1)
     assert first.endswith("(E103)") and "… of … bytes" in first and "{" not in first
     assert second.endswith("(E128)")
-    assert stages["prepared"].reasons == [(f"{Fault('E101').text('found')} (E101)", 1)]
-    assert stages["eligible for outcome"].reasons[0] == ("no image that can be used", 3)
-    assert ("no ADC of J1", 2) in stages["eligible for outcome"].reasons
+    assert boxes["prepared"].reasons == [(f"{Fault('E101').text('found')} (E101)", 1)]
+    assert boxes["eligible for outcome"].reasons[0] == ("no image that can be used", 3)
+    assert ("no ADC of J1", 2) in boxes["eligible for outcome"].reasons
 
 
 def test_an_empty_cohort_is_no_error() -> None:
     assert cohort_status([], [], [], [], {}) == ([], [])
-    assert [stage.n for stage in flow([], [], [], {})] == [0, 0, 0, 0, 0]
+    assert [n for _, n, _ in flow([], [], [], {})] == [0, 0, 0, 0, 0]
+
+
+def test_a_box_says_where_it_comes_from_unless_from_the_one_above() -> None:
+    labels = [label for label, _, _ in flow(PEOPLE, INDEX, RECORDS, ELIGIBILITY)]
+    assert labels == [
+        "found",
+        "readable",
+        "prepared",
+        "registered",
+        "with lesion volumes (of those prepared)",
+        "eligible for outcome (of those found)",
+        "eligible for fusion (of those found)",
+    ]
+
+
+def test_worst_state_of_the_imaging_steps() -> None:
+    states = worst_states(tables()[0])
+    assert states == {
+        "sub-1": "ok", "sub-2": "failed", "sub-3": "failed",
+        "sub-4": "failed", "sub-5": "failed", "sub-6": "none",
+    }  # fmt: skip
+
+
+def test_eligibility_by_patient_and_by_reason() -> None:
+    rows = eligibility_rows(ELIGIBILITY)
+    assert rows[0] == {"participant_id": "sub-1", "study": "fusion", "eligible": "1", "reason": "n/a"}
+    assert of(rows, participant_id="sub-3")[0]["reason"] == "no ADC of J1; mrs_3m is missing"
+    assert eligibility_counts(ELIGIBILITY) == {
+        "outcome": (0, {"no ADC of J1": 2, "mRS is 9 (E132)": 1, "mrs_3m is missing": 1}),
+        "fusion": (2, {}),
+    }

@@ -10,6 +10,7 @@ rule tables:
         status=out("cohort/status.tsv"),
         eligibility=out("cohort/eligibility.tsv"),
         lesions=out("lesions.tsv"),
+        growth=out("growth.tsv"),
         loads=out("loads.tsv"),
         summary=work("summary.json"),
     log:
@@ -41,6 +42,7 @@ rule publish:
     benchmark:
         out("benchmarks/publish.tsv")
     params:
+        cfg=config["lesions"]["thresholds"],
         code=code("publish", "imaging"),
     conda:
         "../../envs/imaging.yaml"

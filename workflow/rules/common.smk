@@ -16,7 +16,7 @@ from reperfuse.core.files import read_json
 from reperfuse.core.provenance import code_digest
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.settings import resolve
-from reperfuse.studies.requirements import REQUIREMENTS
+from reperfuse.studies.requirements import requirements
 
 LIBRARY = Path(reperfuse.__file__).resolve().parent.parent
 LOCK = ROOT / "requirements/default.txt"
@@ -25,13 +25,16 @@ TEMPLATES = sorted((LIBRARY / "reperfuse/reporting").glob("templates/*"))
 try:
     config.update(resolve(config, ROOT / "workflow/schemas"))
     if workflow.is_main_process:
-        os.environ["REPERFUSE_MANIFEST"] = str(survey(config, REQUIREMENTS))
+        os.environ["REPERFUSE_MANIFEST"] = str(
+            survey(config, requirements(config["studies"]))
+        )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 MANIFEST = os.environ["REPERFUSE_MANIFEST"]
 cohort = read_json(MANIFEST)
 config["sessions"] = cohort["sessions"]
+IMAGES = layout.images_of(config["lesions"]["thresholds"])
 STEPS = {sub: layout.steps_of(visits) for sub, visits in cohort["active"].items()}
 
 
@@ -54,7 +57,7 @@ def image(name):
 
 def images(step):
     """Every image of a step by name."""
-    return {name.replace("-", "_"): image(name) for name in layout.IMAGES[step]}
+    return {name.replace("-", "_"): image(name) for name in IMAGES[step]}
 
 
 def record(step, sub="{sub}"):
@@ -81,7 +84,7 @@ def images_before(*steps, only=None):
 
     def before(wildcards):
         mine = [one for one in steps if one in STEPS[wildcards.sub]]
-        names = [name for one in mine for name in layout.IMAGES[one]]
+        names = [name for one in mine for name in IMAGES[one]]
         return [work(f"{wildcards.sub}/{n}.nii.gz") for n in names if only is None or n in only]
 
     return before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 VISITS = ("J0", "J1")
@@ -13,14 +13,11 @@ PREPARED = {
     "J0": ("adc", "trace", "s0", "brain", "flair", "t1w", "gre", "pwi"),
     "J1": ("adc", "trace", "s0", "brain", "flair", "gre"),
 }
-MASKS = ("adc480raw", "adc480", "adc620raw", "adc620", "lesion")
 
-# Images of each step by name; a name is the file's stem under work/sub-X/.
-IMAGES: dict[str, tuple[str, ...]] = {
+_FIXED: dict[str, tuple[str, ...]] = {
     "prepare": tuple(f"{visit}_{name}" for visit in VISITS for name in PREPARED[visit]),
     "register": ("space-J0_adc", *(f"space-J0_{name}" for name in CONTRASTS)),
     "normalise": ("space-MNI_t1w", "space-MNI_jacobian", "to-MNI_warp", "from-MNI_warp"),
-    "lesions": tuple(f"{visit}_{name}" for visit in VISITS for name in MASKS),
 }
 
 # Steps of a patient in order, each with the steps whose records it reads; `template` is everybody's.
@@ -43,8 +40,20 @@ PUBLISHED = {
     "gre": ("anat", "desc-preproc_T2starw"),
     "pwi": ("perf", "desc-mean_dsc"),
     "jacobian": ("anat", "desc-jacobian_map"),
-    **{name: ("dwi", f"label-L_desc-{name}_mask") for name in MASKS},
 }
+
+
+def images_of(thresholds: Iterable[float]) -> dict[str, tuple[str, ...]]:
+    """Return the images of each step by name; a name is the file's stem under ``work/sub-X/``.
+
+    Parameters
+    ----------
+    thresholds : iterable of float
+        ADC thresholds of the lesion masks in 10⁻⁶ mm²/s.
+    """
+    masks = [f"adc{threshold:g}{raw}" for threshold in thresholds for raw in ("raw", "")]
+    names = (f"{visit}_{mask}" for visit in VISITS for mask in (*masks, "lesion"))
+    return {**_FIXED, "lesions": tuple(names)}
 
 
 def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -77,17 +86,17 @@ def published(participant_id: str, name: str, sessions: Mapping[str, str]) -> st
     participant_id : str
         ``sub-X``.
     name : str
-        As in :data:`IMAGES`.
+        As :func:`images_of` gives it.
     sessions : mapping
         Visit → session label; empty without sessions.
     """
     place, _, what = name.partition("_")
-    if what not in PUBLISHED:
+    if what not in PUBLISHED and place not in VISITS:
         return None
     visit = place if place in VISITS else "J1" if name in ("space-J0_adc", "space-J0_gre") else "J0"
     label = sessions.get(visit, "")
     session = f"ses-{label}" if label else ""
-    folder, rest = PUBLISHED[what]
+    folder, rest = PUBLISHED.get(what, ("dwi", f"label-L_desc-{what}_mask"))
     space = {"space-J0": "space-J0", "space-MNI": "space-MNI152NLin2009cSym"}.get(place, "")
     base = "_".join(part for part in (participant_id, session, space, rest) if part)
     return "/".join(part for part in (participant_id, session, folder, f"{base}.nii.gz") if part)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reperfuse.cohort.index import find_sessions, scan, stamped, twins
-from reperfuse.core.errors import ConfigError
+from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reconcile
+from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
+from reperfuse.cohort.folds import plan_folds, read_folds, write_folds
+from reperfuse.cohort.index import Index, find_sessions, scan, stamped, twins
+from reperfuse.core.errors import ConfigError, Fault
 from reperfuse.core.files import write_json
 from reperfuse.core.provenance import Stamps, digest
 
+# Findings of the index that take a patient out altogether.
+PATIENT_OUT = ("E124", "E190")
 
-def survey(config: Mapping[str, Any], requirements: Mapping[str, Any]) -> Path:
-    """Index the dataset, stamp its files, judge who may take part; return the manifest's path.
+
+def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -> Path:
+    """Index the dataset, stamp its files, judge who may take part, draw folds; return the manifest's path.
 
     The manifest is the only thing that jobs know about the dataset as a whole. Its name is a digest of its
     content, so that a patient who joins or a file that is replaced shows whatever its date.
@@ -32,23 +39,29 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Any]) -> Path:
     """
     bids_dir, output_dir = Path(config["bids_dir"]), Path(config["output_dir"])
     check_places(bids_dir, output_dir)
-    sessions = config["sessions"] or find_sessions(bids_dir)
-    patterns = {role: found for role, found in config["images"].items() if role != "select"}
-    index = scan(
-        bids_dir, images=patterns, select=config["images"]["select"], sessions=sessions, skip=[output_dir]
-    )
+    index, sessions = _index(config, bids_dir, output_dir)
     stamps = Stamps(bids_dir, output_dir / "work/stamps.json")
     participants = stamped(index, stamps)
+    atlases = _atlases(config["atlases"], stamps)
     stamps.save()
     faults = [*index.faults, *twins(participants)]
-    out = {f.participant_id for f in faults if f.code in ("E124", "E190")}
+    out = {fault.participant_id for fault in faults if fault.code in PATIENT_OUT}
+    active = {sub: visits for sub, visits in participants.items() if visits and sub not in out}
+    clinical = _clinical(config["clinical"], bids_dir, sessions)
+    judged = {study: lacks(_roles(active), clinical, need) for study, need in requirements.items()}
     manifest = {
         "sessions": sessions,
         "folders": index.folders,
         "n_files": index.n_files,
         "participants": participants,
-        "active": {sub: visits for sub, visits in participants.items() if visits and sub not in out},
-        "faults": [fault.as_dict() for fault in faults],
+        "active": active,
+        "atlases": atlases,
+        "faults": _dicts(faults),
+        "clinical": clinical.rows,
+        "dictionary": clinical.dictionary,
+        "clinical_faults": _dicts([*clinical.faults, *reconcile(clinical, index.folders)]),
+        "eligibility": {s: {sub: _dicts(found) for sub, found in one.items()} for s, one in judged.items()},
+        "folds": _folds(config["studies"], output_dir, judged, clinical, requirements),
     }
     path = output_dir / f"work/manifest-{digest(manifest)}.json"
     if not path.exists():
@@ -68,3 +81,62 @@ def check_places(bids_dir: Path, output_dir: Path) -> None:
             f"`output_dir` is {output_dir}, inside the dataset {bids_dir}; "
             "give a place outside it or below its derivatives/."
         )
+
+
+def _index(config: Mapping[str, Any], bids_dir: Path, output_dir: Path) -> tuple[Index, dict[str, str]]:
+    sessions = dict(config["sessions"]) or find_sessions(bids_dir)
+    patterns = {role: found for role, found in config["images"].items() if role != "select"}
+    select = config["images"]["select"]
+    return scan(bids_dir, images=patterns, select=select, sessions=sessions, skip=[output_dir]), sessions
+
+
+def _atlases(atlases: Mapping[str, Mapping[str, str]], stamps: Stamps) -> dict[str, dict[str, str]]:
+    """Return the content stamps of the atlases' files; their paths stay out, so that moving one reruns nothing."""
+    found = {}
+    for name, files in atlases.items():
+        paths = {part: os.path.relpath(files[part], stamps.root) for part in ("image", "labels")}
+        known = stamps.of(paths.values())
+        for part, path in paths.items():
+            if path not in known:
+                raise ConfigError(f"`atlases.{name}.{part}` is {files[part]}, which cannot be read.")
+        found[name] = {part: known[path] for part, path in paths.items()}
+    return found
+
+
+def _clinical(section: Mapping[str, Any], bids_dir: Path, sessions: Mapping[str, str]) -> Clinical:
+    tables = find_tables(bids_dir, section["tables"])
+    options = {key: section[key] for key in ("columns", "id_columns", "session_columns", "missing")}
+    return read_clinical(tables, root=bids_dir, sessions=sessions, **options)
+
+
+def _roles(active: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    return {sub: {visit: sorted(roles) for visit, roles in found.items()} for sub, found in active.items()}
+
+
+def _folds(
+    studies: Mapping[str, Any],
+    output_dir: Path,
+    judged: Mapping[str, Mapping[str, list[Fault]]],
+    clinical: Clinical,
+    requirements: Mapping[str, Requirement],
+) -> dict[str, Any]:
+    """Extend each study's fold table by the patients who are new; return its size and notices."""
+    plans = {}
+    for study, need in requirements.items():
+        section = studies[study]
+        eligible = [sub for sub, faults in judged[study].items() if not faults]
+        candidates = fold_candidates(eligible, clinical, need, group=section["group"])
+        path = output_dir / f"cohort/folds-{study}.tsv"
+        frozen = Path(section["frozen_folds"]) if section["frozen_folds"] else None
+        before = read_folds(frozen) if frozen else read_folds(path) if path.exists() else []
+        plan = plan_folds(
+            before, candidates, n_folds=section["n_folds"], salt=section["salt"], frozen=frozen is not None
+        )
+        if plan.rows != before or not path.exists():
+            write_folds(path, plan.rows)
+        plans[study] = {"n_folds": plan.n_folds, "n": len(plan.rows), "notices": plan.notices}
+    return plans
+
+
+def _dicts(faults: list[Fault]) -> list[dict[str, Any]]:
+    return [fault.as_dict() for fault in faults]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from reperfuse.cohort import layout
+from reperfuse.cohort.derivatives import describe, publish, publishable
+from reperfuse.core.files import read_json, write_json, write_marker, write_text
+
+SESSIONS = {"J0": "01", "J1": "02"}
+IMAGES = layout.images_of([480, 620])
+
+
+def dataset(tmp_path: Path) -> Path:
+    work = tmp_path / "work/sub-1"
+    write_text(work / "J0_adc.nii.gz", "image")
+    write_json(work / "J0_adc.json", {"Units": "1e-6 mm2/s"})
+    write_marker(work / "J1_adc.nii.gz")
+    write_text(work / "J1_gre.nii.gz", "image")
+    write_text(work / "J0_lesion.nii.gz", "mask")
+    return tmp_path
+
+
+def test_names_follow_bids_with_and_without_sessions() -> None:
+    assert layout.published("sub-1", "J1_adc620", SESSIONS) == (
+        "sub-1/ses-02/dwi/sub-1_ses-02_label-L_desc-adc620_mask.nii.gz"
+    )
+    assert layout.published("sub-1", "J0_s0", {}) == "sub-1/dwi/sub-1_desc-preproc_S0map.nii.gz"
+    assert layout.published("sub-1", "space-J0_adc", SESSIONS) == (
+        "sub-1/ses-02/dwi/sub-1_ses-02_space-J0_desc-preproc_ADC.nii.gz"
+    )
+
+
+def test_no_two_images_share_a_published_name() -> None:
+    names = [name for names in IMAGES.values() for name in names]
+    paths = [path for name in names if (path := layout.published("sub-1", name, SESSIONS))]
+    assert len(paths) == len(set(paths))
+
+
+def test_markers_are_not_published_and_sidecars_are(tmp_path: Path) -> None:
+    root = dataset(tmp_path)
+    files = publishable(root, {"sub-1": ["prepare", "lesions"]}, SESSIONS, IMAGES)
+    publish(root, files, root / "cohort/published.tsv")
+    found = sorted(str(p.relative_to(root)) for p in (root / "sub-1").rglob("*") if p.is_file())
+    assert found == [
+        "sub-1/ses-01/dwi/sub-1_ses-01_desc-preproc_ADC.json",
+        "sub-1/ses-01/dwi/sub-1_ses-01_desc-preproc_ADC.nii.gz",
+        "sub-1/ses-01/dwi/sub-1_ses-01_label-L_desc-lesion_mask.nii.gz",
+        "sub-1/ses-02/anat/sub-1_ses-02_desc-preproc_T2starw.nii.gz",
+    ]
+    assert (root / found[1]).samefile(root / "work/sub-1/J0_adc.nii.gz"), "stored once"
+
+
+def test_what_is_gone_is_unpublished_and_what_is_new_replaces_the_old(tmp_path: Path) -> None:
+    root, table = dataset(tmp_path), tmp_path / "cohort/published.tsv"
+    publish(root, publishable(root, {"sub-1": ["prepare", "lesions"]}, SESSIONS, IMAGES), table)
+    write_marker(root / "work/sub-1/J0_adc.nii.gz")
+    write_text(root / "work/sub-1/J0_lesion.nii.gz", "another mask")
+    publish(root, publishable(root, {"sub-1": ["prepare", "lesions"]}, SESSIONS, IMAGES), table)
+    dwi = root / "sub-1/ses-01/dwi"
+    assert [p.name for p in dwi.iterdir()] == ["sub-1_ses-01_label-L_desc-lesion_mask.nii.gz"]
+    assert (dwi / "sub-1_ses-01_label-L_desc-lesion_mask.nii.gz").read_text() == "another mask"
+
+
+def test_the_description_names_its_source_and_no_path(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    write_json(
+        raw / "dataset_description.json", {"Name": "Trial", "DatasetDOI": "doi:10.1/x", "Authors": ["DOE"]}
+    )
+    describe(tmp_path / "out", raw, version="0.1.0")
+    description = read_json(tmp_path / "out/dataset_description.json")
+    assert description["SourceDatasets"] == [{"DOI": "doi:10.1/x"}]
+    assert description["DatasetType"] == "derivative"
+    assert str(tmp_path) not in (tmp_path / "out/dataset_description.json").read_text()
+    assert "not a medical device" in (tmp_path / "out/README").read_text().lower()
