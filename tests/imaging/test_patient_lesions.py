@@ -122,6 +122,15 @@ def test_a_given_mask_of_another_space_is_refused_and_no_threshold_takes_its_pla
     assert [row["criterion"] for row in result.rows] == ["adc480_raw", "adc480", "adc620_raw", "adc620"]
 
 
+def test_a_given_mask_on_a_grid_that_does_not_fit_is_refused_with_its_file() -> None:
+    given = GivenMask(
+        Volume(np.ones((9, 9, 9), bool), np.diag([7.0, 7.0, 7.0, 1.0])), "derivatives/x/mask.nii.gz", ""
+    )
+    result = run(visit("J0", extent=5), {"J0": given})
+    assert codes(result) == ["E120"] and result.faults[0].path == "derivatives/x/mask.nii.gz"
+    assert "J0_lesion" not in result.images
+
+
 def test_a_mask_in_the_template_needs_no_other_image() -> None:
     affine = grid()
     mask = (across(affine) > 10) & (across(affine) < 25)
@@ -196,7 +205,8 @@ def test_trace_and_brain_on_other_grids_are_brought_to_the_adc_map() -> None:
     for role in ("J0_trace", "J0_brain"):
         flipped = np.diag([-1.0, 1.0, 1.0, 1.0])
         flipped[0, 3] = SHAPE[0] - 1
-        images[role] = Volume(images[role].data[::-1], images[role].affine @ flipped)
+        stored = images[role].data[::-1].astype(np.float32)  # as read from a file
+        images[role] = Volume(stored, images[role].affine @ flipped)
     assert np.array_equal(run(images).images["J0_adc620"].data, expected)
 
 

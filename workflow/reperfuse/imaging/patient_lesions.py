@@ -24,7 +24,7 @@ from reperfuse.imaging.lesion import (
     threshold_masks,
 )
 from reperfuse.imaging.reader import match_grid
-from reperfuse.imaging.volume import Volume
+from reperfuse.imaging.volume import Volume, same_grid
 
 # What `space-` says of a mask on the grid of the visit's own diffusion image.
 NATIVE = frozenset({"", "orig", "native", "dwi", "adc", "trace"})
@@ -180,7 +180,7 @@ def _visit(
     like = adc if adc is not None else brain
     midline = None
     if brain is not None and like is not None:
-        brain = _onto(brain, like)
+        brain = _onto(brain.like(brain.data > 0.5), like)  # a mask read from a file is float
         midline = midsagittal(brain) if brain.data.any() else None
     masks: dict[str, _Mask] = {}
     faults: list[Fault] = []
@@ -199,13 +199,13 @@ def _visit(
             masks[GIVEN] = _Mask(mask, inside, plane, given.in_template)
             faults += found
         except Refusal as refusal:
-            faults.append(refusal.fault)
+            faults.append(refusal.fault.of("", path=given.source))
     return masks, faults
 
 
 def _onto(image: Volume, like: Volume) -> Volume:
     """Bring an image of the same visit onto the ADC map's grid; they share world coordinates."""
-    if image.data.shape == like.data.shape and np.allclose(image.affine, like.affine, rtol=0, atol=1e-3):
+    if same_grid(image, like):
         return image
     binary = image.data.dtype == bool
     return resample(image, like, np.eye(4), interpolation="nearest" if binary else "linear")
