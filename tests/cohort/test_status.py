@@ -4,14 +4,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from reperfuse.cohort.flow import eligibility_counts, flow, stages
-from reperfuse.cohort.status import (
-    EXCLUDED_COLUMNS,
-    STATUS_COLUMNS,
-    cohort_status,
-    eligibility_rows,
-    worst_states,
-)
+from reperfuse.cohort.flow import eligibility_counts, flow
+from reperfuse.cohort.status import EXCLUDED_COLUMNS, STATUS_COLUMNS, cohort_status
 from reperfuse.core.errors import Fault
 from reperfuse.core.records import state_of
 from reperfuse.core.tables import write_table
@@ -136,7 +130,7 @@ def test_tables_do_not_depend_on_the_order_of_records(tmp_path: Path) -> None:
 
 
 def test_the_flow_accounts_for_everybody() -> None:
-    boxes = {stage.label: stage for stage in stages(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
+    boxes = {stage.label: stage for stage in flow(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
     counts = {label: stage.n for label, stage in boxes.items()}
     assert counts == {
         "found": 6, "readable": 3, "prepared": 2, "registered": 1, "with lesion volumes": 2,
@@ -148,7 +142,7 @@ def test_the_flow_accounts_for_everybody() -> None:
 
 
 def test_the_flow_counts_alike_faults_together() -> None:
-    boxes = {stage.label: stage for stage in stages(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
+    boxes = {stage.label: stage for stage in flow(PEOPLE, INDEX, RECORDS, ELIGIBILITY)}
     (first, n_first), (second, n_second) = boxes["readable"].reasons
     assert (n_first, n_second) == (2, 1)
     assert first.endswith("(E103)") and "… of … bytes" in first and "{" not in first
@@ -160,34 +154,23 @@ def test_the_flow_counts_alike_faults_together() -> None:
 
 def test_an_empty_cohort_is_no_error() -> None:
     assert cohort_status([], [], [], [], {}) == ([], [])
-    assert [n for _, n, _ in flow([], [], [], {})] == [0, 0, 0, 0, 0]
+    assert [stage.n for stage in flow([], [], [], {})] == [0, 0, 0, 0, 0]
 
 
-def test_a_box_says_where_it_comes_from_unless_from_the_one_above() -> None:
-    labels = [label for label, _, _ in flow(PEOPLE, INDEX, RECORDS, ELIGIBILITY)]
-    assert labels == [
-        "found",
-        "readable",
-        "prepared",
-        "registered",
-        "with lesion volumes (of those prepared)",
-        "eligible for outcome (of those found)",
-        "eligible for fusion (of those found)",
+def test_boxes_say_where_they_come_from() -> None:
+    boxes = [(stage.label, stage.of) for stage in flow(PEOPLE, INDEX, RECORDS, ELIGIBILITY)]
+    assert boxes == [
+        ("found", ""),
+        ("readable", "found"),
+        ("prepared", "readable"),
+        ("registered", "prepared"),
+        ("with lesion volumes", "prepared"),
+        ("eligible for outcome", "found"),
+        ("eligible for fusion", "found"),
     ]
 
 
-def test_worst_state_of_the_imaging_steps() -> None:
-    states = worst_states(tables()[0])
-    assert states == {
-        "sub-1": "ok", "sub-2": "failed", "sub-3": "failed",
-        "sub-4": "failed", "sub-5": "failed", "sub-6": "none",
-    }  # fmt: skip
-
-
-def test_eligibility_by_patient_and_by_reason() -> None:
-    rows = eligibility_rows(ELIGIBILITY)
-    assert rows[0] == {"participant_id": "sub-1", "study": "fusion", "eligible": "1", "reason": "n/a"}
-    assert of(rows, participant_id="sub-3")[0]["reason"] == "no ADC of J1; mrs_3m is missing"
+def test_eligibility_by_reason() -> None:
     assert eligibility_counts(ELIGIBILITY) == {
         "outcome": (0, {"no ADC of J1": 2, "mRS is 9 (E132)": 1, "mrs_3m is missing": 1}),
         "fusion": (2, {}),

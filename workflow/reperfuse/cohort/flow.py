@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reperfuse.cohort.status import PATIENT_OUT, PROPAGATED, Eligibility, by_patient, owned
 from reperfuse.core.errors import Fault, catalogue
+from reperfuse.core.records import faults_of
+
+Eligibility = Mapping[str, Mapping[str, Sequence[Fault | str]]]
+
+# Findings of the index that take the whole patient out, and what merely repeats an earlier finding.
+PATIENT_OUT = frozenset({"E124", "E128", "E190"})
+PROPAGATED = "E160"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,19 @@ class Stage:
     n: int
     of: str
     reasons: list[tuple[str, int]]
+
+
+def by_patient(faults: Iterable[Fault]) -> dict[str, list[Fault]]:
+    """Return participant_id → faults, in their order."""
+    grouped: dict[str, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        grouped[fault.participant_id].append(fault)
+    return grouped
+
+
+def owned(record: Mapping[str, Any]) -> list[Fault]:
+    """Return a record's faults, each saying whose it is."""
+    return [fault.of(record["participant_id"]) for fault in faults_of(record)]
 
 
 def _generic(code: str, texts: set[str]) -> str:
@@ -66,7 +85,7 @@ def _first(faults: Iterable[Fault], otherwise: str) -> Fault | str:
     return min(found, key=lambda fault: fault.code == PROPAGATED, default=otherwise)
 
 
-def stages(
+def flow(
     participants: Collection[str],
     index_faults: Iterable[Fault],
     records: Iterable[Mapping[str, Any]],
@@ -81,7 +100,7 @@ def stages(
     Parameters
     ----------
     participants, index_faults, records, eligibility
-        See `cohort_status`.
+        See `reperfuse.cohort.status.cohort_status`.
     """
     everyone = sorted(set(participants))
     indexed = by_patient(index_faults)
@@ -132,25 +151,6 @@ def stages(
         out = {name: found[0] for name, found in reasons.items() if found}
         boxes.append(Stage(f"eligible for {study}", len(everyone) - len(out), "found", _tally(out)))
     return boxes
-
-
-def flow(
-    participants: Collection[str],
-    index_faults: Iterable[Fault],
-    records: Iterable[Mapping[str, Any]],
-    eligibility: Eligibility,
-) -> list[tuple[str, int, list[tuple[str, int]]]]:
-    """Return `stages` as the report draws them: what, how many, and why how many are lost before it.
-
-    A box that does not come from the one above it says from which.
-    """
-    boxes = stages(participants, index_faults, records, eligibility)
-    rows, above = [], ""
-    for box in boxes:
-        label = box.label if box.of == above else f"{box.label} (of those {box.of})"
-        rows.append((label, box.n, box.reasons))
-        above = box.label
-    return rows
 
 
 def eligibility_counts(eligibility: Eligibility) -> dict[str, tuple[int, dict[str, int]]]:

@@ -6,34 +6,18 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from reperfuse.cohort.flow import PATIENT_OUT, PROPAGATED, Eligibility, by_patient, owned
+from reperfuse.cohort.flow import flow as flow  # the tables and the flow of one cohort are asked for together
 from reperfuse.core.errors import Fault
-from reperfuse.core.records import faults_of, state_of
+from reperfuse.core.records import state_of
 from reperfuse.core.tables import MISSING
 
 STATUS_COLUMNS = ("participant_id", "session_id", "step", "state", "codes", "reason")
-ELIGIBILITY_COLUMNS = ("participant_id", "study", "eligible", "reason")
 EXCLUDED_COLUMNS = ("participant_id", "session_id", "study", "file", "code", "reason", "remedy")
 
 Row = dict[str, str]
-Eligibility = Mapping[str, Mapping[str, Sequence[Fault | str]]]
 
-# Findings of the index that take the whole patient out, and what merely repeats an earlier finding.
-PATIENT_OUT = frozenset({"E124", "E128", "E190"})
-PROPAGATED = "E160"
 STEPS = ("index", "clinical", "prepare", "register", "normalise", "lesions", "page")
-
-
-def by_patient(faults: Iterable[Fault]) -> dict[str, list[Fault]]:
-    """Return participant_id → faults, in their order."""
-    grouped: dict[str, list[Fault]] = defaultdict(list)
-    for fault in faults:
-        grouped[fault.participant_id].append(fault)
-    return grouped
-
-
-def owned(record: Mapping[str, Any]) -> list[Fault]:
-    """Return a record's faults, each saying whose it is."""
-    return [fault.of(record["participant_id"]) for fault in faults_of(record)]
 
 
 def _status(participant_id: str, step: str, state: str, faults: Sequence[Fault]) -> list[Row]:
@@ -141,32 +125,3 @@ def cohort_status(
                         row | {"participant_id": participant_id, "study": study, "reason": reason}
                     )
     return _sorted(status, STATUS_COLUMNS), _sorted(excluded, EXCLUDED_COLUMNS)
-
-
-def worst_states(status: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return participant_id → the worst state of the imaging steps; ``none`` where none was run.
-
-    Parameters
-    ----------
-    status : iterable of mapping
-        Rows of ``cohort/status.tsv``.
-    """
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in status:
-        if row["participant_id"] != MISSING:
-            found[row["participant_id"]] |= (
-                {row["state"]} if row["step"] not in ("index", "clinical") else set()
-            )
-    order = ("failed", "warned", "ok")
-    return {name: next((s for s in order if s in states), "none") for name, states in sorted(found.items())}
-
-
-def eligibility_rows(eligibility: Eligibility) -> list[Row]:
-    """Return the rows of ``cohort/eligibility.tsv`` (`ELIGIBILITY_COLUMNS`): every patient and study."""
-    rows = []
-    for study, judged in eligibility.items():
-        for participant_id, reasons in judged.items():
-            words = [reason if isinstance(reason, str) else reason.reason for reason in reasons]
-            row = {"participant_id": participant_id, "study": study, "eligible": str(int(not reasons))}
-            rows.append(row | {"reason": "; ".join(words)})
-    return _sorted(rows, ELIGIBILITY_COLUMNS)
