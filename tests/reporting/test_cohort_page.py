@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from page_samples import cohort, records
 
+from reperfuse.cohort.flow import Stage
 from reperfuse.core.tables import read_table
 from reperfuse.reporting.cohort_page import CohortView, cohort_page, qc_rows
 from reperfuse.reporting.pages import RESEARCH_USE, Section, number
@@ -135,3 +136,44 @@ def test_volumes_rise_upwards() -> None:
 )
 def test_numbers_are_readable(value: object, expected: str) -> None:
     assert number(value) == expected
+
+
+def test_the_worst_state_of_a_patient_counts(tmp_path: Path) -> None:
+    rows = [
+        ("sub-01", "ok"),
+        ("sub-01", "failed"),
+        ("sub-01", "eligible"),
+        ("sub-02", "warned"),
+        ("n/a", "warned"),
+    ]
+    view = CohortView(status=[{"participant_id": who, "state": state} for who, state in rows])
+    cohort_page(view, tmp_path)
+    table = read_table(tmp_path / "tables" / "patients.tsv")
+    assert [(row["participant_id"], row["state"]) for row in table] == [
+        ("sub-01", "failed"),
+        ("sub-02", "warned"),
+    ]
+
+
+@pytest.mark.parametrize("as_tuples", [False, True])
+def test_branches_of_the_flow_stand_beside_each_other(tmp_path: Path, as_tuples: bool) -> None:
+    stages = [
+        Stage("found", 9, "", []),
+        Stage("prepared", 8, "found", [("no file", 1)]),
+        Stage("registered", 6, "prepared", [("bad fit", 2)]),
+        Stage("lesions", 7, "prepared", [("no map", 1)]),
+        Stage("eligible for outcome", 3, "found", [("mrs is missing", 6)]),
+    ]
+    above = ["", *(stage.label for stage in stages)]
+    labels = [
+        s.label if s.of == before else f"{s.label} (of those {s.of})"
+        for s, before in zip(stages, above, strict=False)
+    ]
+    rows = [(label, stage.n, stage.reasons) for label, stage in zip(labels, stages, strict=True)]
+    text = cohort_page(CohortView(flow=rows if as_tuples else stages), tmp_path)[-1].read_text(
+        encoding="utf-8"
+    )
+    trunk, *branches = text.split('<section id="flow">')[1].split("</section>")[0].split("<h3>")
+    assert [part.split("<")[0] for part in trunk.split("</b>")[1:]] == ["found", "prepared"]
+    assert [part.split("<")[0] for part in branches] == ["Of the 8 prepared", "Of the 9 found"]
+    assert branches[0].index("2: bad fit") < branches[0].index("1: no map")

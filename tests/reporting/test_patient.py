@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from page_samples import AFFINE, fault, images, patient, records
@@ -160,3 +161,29 @@ def test_the_worst_step_counts() -> None:
     assert state_of(records()) == "failed"
     assert state_of({"a": {"state": "ok"}, "b": {"state": "warned"}}) == "warned"
     assert state_of({}) == "none"
+
+
+def test_a_real_map_stays_within_the_budget(tmp_path: Path, real_data: Path) -> None:
+    folder, name = real_data / "acute-dwi", "sub-isles0009"
+    mask = f"derivatives/manual/{name}/dwi/{name}_label-L_desc-manual_mask.nii.gz"
+    paths = {
+        "adc": f"{name}/dwi/{name}_ADC.nii.gz",
+        "trace": f"{name}/dwi/{name}_trace.nii.gz",
+        "lesion": mask,
+    }
+    found = {}
+    for kind, path in paths.items():
+        if not (folder / path).is_file():
+            pytest.skip(f"no {path} in {folder}")
+        image = nib.load(folder / path)
+        scale = 1000.0 if kind == "adc" else 1.0
+        found[f"J0_{kind}"] = Volume(np.asarray(image.dataobj, np.float32) * scale, image.affine)
+    adc = found["J0_adc"]
+    found["J0_brain"] = adc.like(found["J0_trace"].data > 60)
+    found["J0_adc620"] = adc.like((adc.data < 620) & found["J0_brain"].data)
+    found["J0_adc480"] = adc.like((adc.data < 480) & found["J0_brain"].data)
+    view = PatientView(name, {"lesions": {"state": "ok", "facts": {"lesion": {"J0": "given"}}}}, found)
+    files = patient_page(view, tmp_path)
+    assert all(path.stat().st_size <= 150_000 for path in files[:-1])
+    assert sum(path.stat().st_size for path in files) <= 1_500_000
+    assert 'class="lesion" d="M' in files[-1].read_text(encoding="utf-8")

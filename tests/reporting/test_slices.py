@@ -99,3 +99,14 @@ def test_box_holds_the_mask() -> None:
 def test_an_image_of_no_extent_or_none_is_none() -> None:
     assert block(None) is None
     assert block(Volume(np.zeros((0, 3, 3), np.float32), np.eye(4))) is None
+
+
+def test_a_noisy_picture_is_stored_within_the_budget() -> None:
+    noise = block(
+        Volume(np.random.default_rng(3).random((90, 110, 24), np.float32), np.diag([2.0, 2.0, 5.0, 1.0]))
+    )
+    assert noise is not None
+    whole = (slice(0, 90), slice(0, 110), slice(0, 24))
+    tiles = tuple(("axial", index) for index in range(20))
+    content = render(noise, Layout(noise.data.shape, noise.zooms, whole, tiles, 5, 1.0), (-1.0, 2.0))
+    assert 100_000 < len(content) <= 150_000

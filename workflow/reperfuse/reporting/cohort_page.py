@@ -9,20 +9,23 @@ from typing import Any
 
 from markupsafe import Markup
 
+from reperfuse.cohort.flow import Stage
 from reperfuse.core.files import write_text
 from reperfuse.core.tables import write_table
+from reperfuse.reporting.cohort_tables import (
+    DRAWN_CRITERIA,
+    Rows,
+    excluded_table,
+    image_matrix,
+    patient_rows,
+    patient_table,
+)
 from reperfuse.reporting.pages import CRITERION_NAMES, Section, fragment, is_page_name, page, to_float
 from reperfuse.reporting.plots import Point, lesion_plot, standalone, strip_plot
 
-Rows = Sequence[Mapping[str, Any]]
-Flow = Sequence[tuple[str, int, Sequence[tuple[str, int]]]]
+Flow = Sequence[Stage | tuple[str, int, Sequence[tuple[str, int]]]]
 
-# More rows than a browser sorts at once are left to the table file.
-MOST_ROWS = 2500
-MOST_PATTERNS = 30
-DRAWN_CRITERIA = ("adc480", "adc620", "given")
 EXCLUDED_COLUMNS = ("participant_id", "session_id", "study", "file", "code", "reason", "remedy")
-ROLE_ORDER = ("adc", "trace", "dwi", "pwi", "gre", "flair", "t1w", "lesion", "brain")
 QC_METRICS = {
     "adc_median": "ADC median in the brain (10⁻⁶ mm²/s)",
     "brain_ml": "brain volume (ml)",
@@ -41,13 +44,15 @@ class CohortView:
     participants : sequence of mapping
         Rows of ``participants.tsv``.
     status : sequence of mapping
-        Rows with ``participant_id`` and ``state`` (``ok``, ``warned``, ``failed``, ``none``).
+        Rows of ``cohort/status.tsv``, of which participant_id and state are read; the worst of a patient's
+        steps (``failed``, ``warned``, ``ok``) is shown.
     excluded : sequence of mapping
         Rows with participant_id, session_id, study, file, code, reason, remedy.
     lesions : sequence of mapping
         Rows of ``lesions.tsv`` with ``visit`` added, or else with session_id that is in ``sessions``.
-    flow : sequence of (str, int, sequence of (str, int))
-        From first to last: what, how many patients, and why how many were lost before it.
+    flow : sequence of Stage, or of (str, int, sequence of (str, int))
+        From first to last: what, how many patients, and why how many were lost before it; a tuple follows
+        the one before, unless its label ends in ``(of those …)``.
     qc : sequence of mapping
         See :func:`qc_rows`.
     eligibility : mapping
@@ -126,30 +131,36 @@ def cohort_page(view: CohortView, report_dir: str | Path, *, more: Iterable[Sect
         The written files, the page last.
     """
     root = Path(report_dir)
-    states = {str(row.get("participant_id")): str(row.get("state") or "none") for row in view.status}
+    states = _states(view.status)
+    known = frozenset(filter(is_page_name, view.pages))
+
+    def link(who: str) -> str:
+        return f"{who}.html" if who in known else ""
+
     lesions = [{**row, "visit": _visit(row, view.sessions)} for row in view.lesions]
     drawn = {
-        "lesion_volumes": lesion_plot(_lesion_panels(lesions, states), lambda who: _link(view, who)),
-        "quality": strip_plot(_qc_points(view.qc, states), lambda who: _link(view, who)),
+        "lesion_volumes": lesion_plot(_lesion_panels(lesions, states), link),
+        "quality": strip_plot(_qc_points(view.qc, states), link),
     }
     written = []
     for name, svg in drawn.items():
         if svg:
             written.append(root / "figures" / "cohort" / f"{name}.svg")
             write_text(written[-1], standalone(svg))
-    patients = _patients(view, lesions, states)
+    patients = patient_rows(view.participants, states, lesions, view.excluded, {*view.available, *known})
+    clinical = list(dict.fromkeys(key for row in view.participants for key in row if key != "participant_id"))
     written += _tables(root, view, lesions, patients)
     sections = [
-        Section("Patients in the study", "flow", fragment("cohort_flow.html.j2", flow=view.flow)),
+        Section("Patients in the study", "flow", _flow(view.flow)),
         Section("Lesion volumes", "lesions", _plot(drawn["lesion_volumes"], "lesions")),
         Section("Quality", "quality", _plot(drawn["quality"], "quality")),
-        Section("Images", "images", _matrix(view)),
+        Section("Images", "images", image_matrix(view.available, link)),
         Section(
             "Eligibility", "eligibility", fragment("cohort_eligibility.html.j2", studies=view.eligibility)
         ),
         *more,
-        Section("Patients", "patients", _patient_table(view, patients)),
-        Section("Left out", "excluded", _excluded(view)),
+        Section("Patients", "patients", patient_table(patients, clinical, link)),
+        Section("Left out", "excluded", excluded_table(view.excluded, link)),
         Section("This run", "run", fragment("cohort_run.html.j2", run=view.run)),
     ]
     text = page(
@@ -163,9 +174,42 @@ def cohort_page(view: CohortView, report_dir: str | Path, *, more: Iterable[Sect
     return written
 
 
-def _link(view: CohortView, participant_id: str) -> str:
-    known = participant_id in view.pages and is_page_name(participant_id)
-    return f"{participant_id}.html" if known else ""
+def _states(status: Rows) -> dict[str, str]:
+    rank = {"failed": 3, "warned": 2, "ok": 1}
+    found: dict[str, str] = {}
+    for row in status:
+        who, state = str(row.get("participant_id") or ""), str(row.get("state"))
+        # A row without a patient tells of the dataset, not of somebody.
+        if is_page_name(who) and rank.get(state, 0) >= rank.get(found.get(who, "none"), 0):
+            found[who] = state if state in rank else "none"
+    return found
+
+
+def _flow(flow: Flow) -> Markup:
+    """Draw the chain of stages downwards, and the stages that only branch off beside each other."""
+    stages: list[Stage] = []
+    for given in flow:
+        if isinstance(given, Stage):
+            stages.append(given)
+            continue
+        # A box that does not follow the one before says so in its label.
+        label, _, of = given[0].removesuffix(")").partition(" (of those ")
+        before = of or (stages[-1].label if stages else "")
+        stages.append(Stage(label if of else given[0], given[1], before, list(given[2])))
+    parents = [stage.of for stage in stages]
+    trunk: list[Stage] = []
+    for stage in stages:
+        follows = not trunk or stage.of == trunk[-1].label
+        if follows and (stage.label in parents or parents.count(stage.of) == 1):
+            trunk.append(stage)
+    numbers = {stage.label: stage.n for stage in stages}
+    branches = {
+        (parent, numbers.get(parent)): [
+            stage for stage in stages if stage.of == parent and stage not in trunk
+        ]
+        for parent in reversed(dict.fromkeys(parents))
+    }
+    return fragment("cohort_flow.html.j2", trunk=trunk, branches=branches)
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:
@@ -208,54 +252,6 @@ def _plot(svg: str, name: str) -> Markup:
     return fragment("cohort_plot.html.j2", svg=Markup(svg), name=name)
 
 
-def _matrix(view: CohortView) -> Markup | str:
-    if not view.available:
-        return ""
-    seen = {image for images in view.available.values() for image in images}
-    order = {role: place for place, role in enumerate(ROLE_ORDER)}
-
-    def place(image: str) -> tuple[str, int, str]:
-        visit, _, role = image.partition("_")
-        return visit, order.get(role, len(order)), role
-
-    columns = sorted(seen, key=place)
-    patterns: dict[frozenset[str], list[str]] = {}
-    for who, images in sorted(view.available.items()):
-        patterns.setdefault(frozenset(images), []).append(who)
-    ranked = sorted(patterns.items(), key=lambda item: (-len(item[1]), sorted(item[0])))
-    shown, rest = ranked[:MOST_PATTERNS], ranked[MOST_PATTERNS:]
-    return fragment(
-        "cohort_matrix.html.j2",
-        columns=[tuple(image.partition("_")[::2]) for image in columns],
-        totals=[sum(image in images for images in view.available.values()) for image in columns],
-        patients=len(view.available),
-        patterns=[([image in images for image in columns], who) for images, who in shown],
-        rest=(len(rest), sum(len(who) for _, who in rest)),
-        link=lambda who: _link(view, who),
-    )
-
-
-def _patients(view: CohortView, lesions: Rows, states: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return one row per patient that any table names: state, volumes, findings, clinical columns."""
-    clinical = {str(row.get("participant_id")): row for row in view.participants}
-    volumes: dict[str, dict[str, Any]] = {}
-    for row in lesions:
-        name = f"{row.get('criterion')}_{row['visit']}_ml"
-        volumes.setdefault(str(row.get("participant_id")), {})[name] = to_float(row.get("volume_ml"))
-    left_out = _counts(str(row.get("participant_id")) for row in view.excluded)
-    everyone = sorted({*clinical, *states, *volumes, *left_out, *view.available, *view.pages})
-    return [
-        {
-            **clinical.get(who, {}),
-            **volumes.get(who, {}),
-            "participant_id": who,
-            "state": states.get(who, "none"),
-            "n_left_out": left_out.get(who, 0),
-        }
-        for who in everyone
-    ]
-
-
 def _columns(rows: Rows, suffix: str) -> list[str]:
     return sorted({key for row in rows for key in row if key.endswith(suffix)})
 
@@ -276,40 +272,3 @@ def _tables(root: Path, view: CohortView, lesions: Rows, patients: Rows) -> list
             written.append(root / "tables" / f"{name}.tsv")
             write_table(written[-1], rows, columns)
     return written
-
-
-def _patient_table(view: CohortView, patients: Rows) -> Markup:
-    clinical = list(
-        dict.fromkeys(key for row in view.participants[:50] for key in row if key != "participant_id")
-    )
-    volumes = [
-        f"{criterion}_{visit}_ml"
-        for criterion in DRAWN_CRITERIA
-        for visit in ("J0", "J1")
-        if any(to_float(row.get(f"{criterion}_{visit}_ml")) is not None for row in patients)
-    ]
-    titles = [f"{CRITERION_NAMES[name.rsplit('_', 2)[0]]}, {name.rsplit('_', 2)[1]} (ml)" for name in volumes]
-    return fragment(
-        "cohort_patients.html.j2",
-        rows=patients[:MOST_ROWS],
-        total=len(patients),
-        clinical=clinical[:6],
-        volumes=list(zip(volumes, titles, strict=True)),
-        link=lambda who: _link(view, who),
-    )
-
-
-def _excluded(view: CohortView) -> Markup:
-    groups: dict[str, dict[str, Any]] = {}
-    for row in view.excluded:
-        group = groups.setdefault(str(row.get("code")), {"example": row, "rows": 0, "patients": set()})
-        group["rows"] += 1
-        group["patients"].add(row.get("participant_id"))
-    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]["patients"]), item[0]))
-    return fragment(
-        "cohort_excluded.html.j2",
-        rows=view.excluded[:MOST_ROWS],
-        total=len(view.excluded),
-        groups=[(code, len(group["patients"]), group["rows"], group["example"]) for code, group in ranked],
-        link=lambda who: _link(view, who),
-    )

@@ -1,4 +1,4 @@
-"""Pictures of one patient: maps with contours, registrations, and the ADC histogram.
+"""Pictures of one patient: maps with contours, and registrations.
 
 Everything is drawn; nothing here is measured. Grey images are WebP, contours are SVG laid over them.
 """
@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from reperfuse.imaging.volume import Volume
-from reperfuse.reporting.plots import style, svg_text
 from reperfuse.reporting.slices import Block, Layout, block, bounding_box, outline, render, smooth, spread
 
 Images = Mapping[str, Volume | None]
@@ -21,7 +19,6 @@ ADC_WINDOW = (0.0, 2000.0)
 # Cerebrospinal fluid against brain: what is drawn of the fixed image to judge an alignment by.
 FLUID_ADC = 1500.0
 LAYERS = {"c620": "ADC < 620, cleaned", "c480": "ADC < 480, cleaned", "lesion": "lesion that counts"}
-SHADE = {"J0": "#1f6f9f", "J1": "#b4531a"}
 
 
 @dataclass(frozen=True)
@@ -141,30 +138,25 @@ def visit_pictures(visit: str, images: Images, counts_as: str) -> VisitPictures:
     paths = {layer: outline(mask, layout) for layer, mask in masks.items()}
     paths["brain"] = outline(inside, layout)
     shown = tuple(layer for layer in ("c620", "c480", "lesion", "brain") if layer in paths)
-    common = {
-        "size": layout.size,
-        "labels": _labels(layout, positions=True),
-        "bar_px": 50.0 / layout.pixel_mm,
-    }
+    labels, bar_px = _labels(layout, positions=True), 50.0 / layout.pixel_mm
+
+    def picture(kind: str, image: Block, window: tuple[float, float], alt: str, *layers: str) -> Picture:
+        lines = tuple((layer, paths[layer]) for layer in layers)
+        content = render(image, layout, window)
+        return Picture(f"{visit}_{kind}.webp", content, layout.size, alt, lines, labels, bar_px)
+
     n = len(layout.tiles)
-    picture = Picture(
-        f"{visit}_adc.webp",
-        render(adc, layout, ADC_WINDOW),
-        alt=f"{n} axial slices of the {visit} ADC map with lesion contours, patient's right on the left",
-        layers=tuple((layer, paths[layer]) for layer in shown),
-        **common,
-    )
-    trace, not_drawn = block(images.get(f"{visit}_trace")), []
-    trace_picture = None
+    alt = f"{n} axial slices of the {visit} ADC map with lesion contours, patient's right on the left"
+    map_picture = picture("adc", adc, ADC_WINDOW, alt, *shown)
+    trace, trace_picture, not_drawn = block(images.get(f"{visit}_trace")), None, []
     if trace is not None and layout.fits(trace):
         trace = replace(trace, data=np.nan_to_num(trace.data))
-        content = render(trace, layout, _window(trace, inside))
         alt = f"the same slices of the {visit} trace image without contours"
-        trace_picture = Picture(f"{visit}_trace.webp", content, alt=alt, **common)
+        trace_picture = picture("trace", trace, _window(trace, inside), alt)
     else:
         not_drawn.append(f"{visit} trace" + (" (on another grid)" if trace is not None else ""))
     return VisitPictures(
-        visit, picture, trace_picture, _overview(visit, adc, inside, masks), shown, tuple(not_drawn)
+        visit, map_picture, trace_picture, _overview(visit, adc, inside, masks), shown, tuple(not_drawn)
     )
 
 
@@ -183,7 +175,7 @@ def _mosaic(adc: Block, inside: np.ndarray, target: np.ndarray | None) -> Layout
         # At least 64 mm, so that a small lesion is seen in its surroundings.
         half = max((touched[-1] - touched[0]) / 2, 32.0 / adc.zooms[2], 4.0)
         centre = min(max((touched[-1] + touched[0]) / 2, low + half), high - half)
-        trimmed = max(low, int(round(centre - half))), min(high, int(round(centre + half)))
+        trimmed = max(low, round(float(centre - half))), min(high, round(float(centre + half)))
         keep = min(max(keep, trimmed[0]), trimmed[1])
     tiles = tuple(("axial", index) for index in spread(*trimmed, 9, keep))
     return Layout(adc.data.shape, adc.zooms, box, tiles, min(3, len(tiles)), 0.6)
@@ -233,7 +225,8 @@ def pair_pictures(images: Images, moving_name: str) -> PairPictures | None:
     middle = [length // 2 for length in extent]
     axial = spread(round(0.3 * extent[2]), round(0.8 * (extent[2] - 1)), 4)
     # Off the midline, where a sagittal slice shows a ventricle and cortex.
-    tiles = tuple(("axial", index) for index in axial) + (
+    tiles = (
+        *(("axial", index) for index in axial),
         ("coronal", middle[1]),
         ("sagittal", round(0.42 * extent[0])),
     )
@@ -250,53 +243,7 @@ def pair_pictures(images: Images, moving_name: str) -> PairPictures | None:
         (moving, f"{moving_name}.webp", f"moving image {moving_name} with the edges of the fixed image"),
     ):
         clean = replace(image, data=np.nan_to_num(image.data))
-        window = ADC_WINDOW if is_adc or fixed_name == "J0_adc" and image is fixed else _window(clean, inside)
+        is_map = is_adc or (fixed_name == "J0_adc" and image is fixed)
+        window = ADC_WINDOW if is_map else _window(clean, inside)
         made.append(Picture(name, render(clean, layout, window), layout.size, alt, tuple(paths), labels))
     return PairPictures(made[0], made[1])
-
-
-def histogram(images: Images) -> str:
-    """Return the distribution of ADC inside the brain as SVG; empty where there is no ADC map."""
-    series = {}
-    for visit in ("J0", "J1"):
-        adc, brain = images.get(f"{visit}_adc"), images.get(f"{visit}_brain")
-        if adc is None:
-            continue
-        inside = adc.data > 0
-        if brain is not None and brain.data.shape == adc.data.shape:
-            inside = brain.data > 0.5
-        values = adc.data[inside]
-        if values.size:
-            series[visit] = values[np.isfinite(values)]
-    if not series:
-        return ""
-    with style("histogram"):
-        figure = Figure(figsize=(7.2, 2.7), dpi=72, layout="constrained")
-        axes = figure.add_subplot()
-        edges = np.arange(0.0, 3001.0, 25.0)
-        for visit, values in series.items():
-            counts, _ = np.histogram(np.clip(values, 0, 2999), edges)
-            percent = 100.0 * counts / max(values.size, 1)
-            axes.stairs(percent, edges, label=visit, color=SHADE[visit], linewidth=1.4)
-            axes.stairs(percent, edges, fill=True, color=SHADE[visit], alpha=0.12)
-        for threshold, dash in ((480, (4, 2)), (620, "solid")):
-            axes.axvline(
-                threshold, color="#777777", linewidth=1, linestyle=(0, dash) if dash != "solid" else "-"
-            )
-            axes.annotate(
-                str(threshold),
-                (threshold, 0.99),
-                xycoords=("data", "axes fraction"),
-                xytext=(-3 if threshold == 480 else 3, 0),
-                textcoords="offset points",
-                ha="right" if threshold == 480 else "left",
-                va="top",
-            )
-        axes.set(
-            xlim=(0, 3000),
-            xlabel="ADC (10⁻⁶ mm²/s; 3000 and above in the last bin)",
-            ylabel="% of brain voxels",
-        )
-        axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, loc="upper right")
-        return svg_text(figure)

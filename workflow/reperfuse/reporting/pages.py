@@ -17,7 +17,7 @@ from reperfuse.core.errors import Fault
 
 RESEARCH_USE = "Research use only. Not a medical device."
 ABSENT = "–"
-_HERE = Path(__file__).parent
+_TEMPLATES = Path(__file__).parent / "templates"
 _PARTICIPANT = re.compile(r"sub-[A-Za-z0-9+]+")
 
 CRITERION_NAMES = {
@@ -130,7 +130,7 @@ def _sentence(fault: Mapping[str, Any]) -> tuple[str, str]:
 def environment() -> Environment:
     """Return the template environment: everything is escaped, an unknown name is an error."""
     made = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -164,11 +164,10 @@ def page(*, title: str, lead: str, sections: Iterable[Section], script: bool, ho
         Relative link to the cohort's page; none if empty.
     """
     # Both are files of this package; inlined, so that a page can be sent alone.
-    style = Markup((_HERE / "style.css").read_text(encoding="utf-8"))
-    code = Markup((_HERE / "tables.js").read_text(encoding="utf-8")) if script else ""
-    text = (
+    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    code = Markup((_TEMPLATES / "tables.js").read_text(encoding="utf-8")) if script else ""
+    return (
         environment()
         .get_template("base.html.j2")
         .render(title=title, lead=lead, sections=list(sections), style=style, script=code, home=home)
     )
-    return text

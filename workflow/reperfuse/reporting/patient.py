@@ -10,16 +10,17 @@ from typing import Any
 from markupsafe import Markup
 
 from reperfuse.core.files import write_bytes, write_text
+from reperfuse.reporting.acquisition import acquisition
 from reperfuse.reporting.figures import (
     LAYERS,
     Images,
     PairPictures,
     Picture,
-    histogram,
     pair_pictures,
     visit_pictures,
 )
-from reperfuse.reporting.pages import Section, findings, fragment, is_page_name, page, plain, to_float
+from reperfuse.reporting.histogram import histogram
+from reperfuse.reporting.pages import Section, findings, fragment, is_page_name, page, to_float
 from reperfuse.reporting.plots import standalone
 
 VISITS = ("J0", "J1")
@@ -37,8 +38,9 @@ class PatientView:
     records : mapping
         Step to its record, in the order of the steps; a step that did not run is absent.
     images : mapping
-        Name to image, as in ``work/sub-X/``: ``J0_adc``, ``J0_trace``, ``J0_s0``, ``J0_brain``, ``J0_adc480``,
-        ``J0_adc620``, ``J0_lesion``, the same of J1, and ``space-J0_…``. None or absent where there is none.
+        Name to image, as in ``work/sub-X/``: ``J0_adc``, ``J0_trace``, ``J0_s0``, ``J0_brain``,
+        ``J0_adc480``, ``J0_adc620``, ``J0_lesion``, the same of J1, and ``space-J0_…``.
+        None or absent where there is none.
     clinical : mapping
         The patient's row of ``participants.tsv``; empty if there is none.
     eligibility : mapping
@@ -86,7 +88,7 @@ def patient_page(view: PatientView, report_dir: str | Path) -> list[Path]:
     shelf = _Shelf(Path(report_dir), view.participant_id)
     sections = [
         Section("Status", "status", _status(view)),
-        Section("Acquisition", "acquisition", _acquisition(view)),
+        Section("Acquisition", "acquisition", acquisition(_visits(view, "prepare"))),
         Section("Lesion maps", "maps", _maps(view, shelf)),
         Section("ADC in the brain", "histogram", _histogram(view, shelf)),
         Section("Volumes", "volumes", _volumes(view)),
@@ -147,70 +149,13 @@ def _status(view: PatientView) -> Markup:
         view=view,
         findings=findings(view.records),
         lesions={visit: lesions.get(visit) for visit in VISITS},
-        clinical={key: value for key, value in view.clinical.items() if key != "participant_id"},
+        clinical={
+            key: value
+            for key, value in view.clinical.items()
+            if key != "participant_id" and value not in (None, "", "n/a")
+        },
+        n_clinical=len(view.clinical),
     )
-
-
-def _milliseconds(value: Any, longest_in_seconds: float) -> str:
-    found = to_float(value)
-    if found is None:
-        return plain(value)
-    # Converters disagree on the unit; both are told apart by size and shown as ms.
-    return f"{found * 1000:.4g} ms" if found < longest_in_seconds else f"{found:.4g} ms (given in ms)"
-
-
-def _acquisition(view: PatientView) -> Markup | str:
-    visits = _visits(view, "prepare")
-    if not visits:
-        return ""
-    readers = {
-        "Vendor": lambda f, a: plain(a.get("Manufacturer")),
-        "Model": lambda f, a: plain(a.get("ManufacturersModelName", a.get("ManufacturerModelName"))),
-        "Field strength": lambda f, a: _unit(a.get("MagneticFieldStrength"), "T"),
-        "Echo time": lambda f, a: _milliseconds(a.get("EchoTime"), 1.0),
-        "Repetition time": lambda f, a: _milliseconds(a.get("RepetitionTime"), 100.0),
-        "Slice thickness": lambda f, a: _unit(a.get("SliceThickness"), "mm"),
-        "b-values": lambda f, a: _unit(f.get("b_values"), "s/mm²"),
-        "Coverage": lambda f, a: _unit(f.get("coverage_mm"), "mm"),
-        "Brain": lambda f, a: _joined(_unit(f.get("brain_ml"), "ml"), f.get("brain_method")),
-        "Skull stripped": lambda f, a: plain(f.get("skull_stripped")),
-        "Negative ADC": lambda f, a: _unit(f.get("adc_negative_percent"), "%"),
-        "ADC unit": lambda f, a: _joined(
-            plain((f.get("adc_unit") or {}).get("unit")), _factor((f.get("adc_unit") or {}).get("scale"))
-        ),
-        "ADC median": lambda f, a: _unit((f.get("adc_unit") or {}).get("median"), "×10⁻⁶ mm²/s"),
-        "Why this unit": lambda f, a: plain((f.get("adc_unit") or {}).get("evidence")),
-    }
-    rows = [
-        (label, [reader(facts, facts.get("acquisition") or {}) for facts in visits.values()])
-        for label, reader in readers.items()
-    ]
-    roles = list(dict.fromkeys(role for facts in visits.values() for role in facts.get("images") or {}))
-    grids = [
-        (role, [_grid((facts.get("images") or {}).get(role)) for facts in visits.values()]) for role in roles
-    ]
-    return fragment("patient_acquisition.html.j2", visits=list(visits), rows=rows, grids=grids)
-
-
-def _unit(value: Any, unit: str) -> str:
-    text = plain(value)
-    return text if value in (None, "", "n/a") or value == [] else f"{text} {unit}"
-
-
-def _factor(scale: Any) -> str:
-    return "" if scale in (None, 1, 1.0) else f"multiplied by {plain(scale)}"
-
-
-def _joined(*parts: Any) -> str:
-    return ", ".join(str(part) for part in parts if part) or plain(None)
-
-
-def _grid(image: Mapping[str, Any] | None) -> str:
-    if not image:
-        return plain(None)
-    shape = " × ".join(plain(length) for length in image.get("shape") or ())
-    zooms = " × ".join(f"{float(zoom):.3g}" for zoom in image.get("zooms_mm") or ())
-    return f"{shape} voxels of {zooms} mm"
 
 
 def _maps(view: PatientView, shelf: _Shelf) -> Markup:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import matplotlib
@@ -23,7 +24,7 @@ LinkOf = Callable[[str], str]
 @contextmanager
 def style(salt: str) -> Iterator[None]:
     """Set what makes a figure plain, and its bytes the same each time."""
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.hashsalt": salt,
         "svg.fonttype": "none",
         "font.family": "sans-serif",
@@ -101,7 +102,8 @@ class _Marks:
         state = point.state if point.state in STATE_COLOURS else "ok"
         circle = (
             f'<circle class="dot {state}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="{self.radius}" '
-            f'fill="{STATE_COLOURS[state]}" fill-opacity="{self.opacity}"><title>{escape(text)}</title></circle>'
+            f'fill="{STATE_COLOURS[state]}" fill-opacity="{self.opacity}">'
+            f"<title>{escape(text)}</title></circle>"
         )
         href = link_of(point.participant_id)
         self.parts.append(f"<a href={quoteattr(href)}>{circle}</a>" if href else circle)
@@ -151,8 +153,8 @@ def lesion_plot(panels: Mapping[str, Sequence[Point]], link_of: LinkOf) -> str:
             ]
             opacity = max(0.06, min(0.5, 20.0 / max(len(lines), 1)))
             marks.parts.append(
-                f'<path d="{"".join(lines)}" fill="none" stroke="currentColor" stroke-opacity="{opacity:.2f}" '
-                'stroke-width=".7"/>'
+                f'<path d="{"".join(lines)}" fill="none" stroke="currentColor" stroke-width=".7" '
+                f'stroke-opacity="{opacity:.2f}"/>'
             )
             for point in points:
                 text = f"{point.participant_id}, {point.visit}: {point.value:.2f} ml"
