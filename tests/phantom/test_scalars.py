@@ -106,3 +106,16 @@ def test_bayes_scores_are_calibrated_and_one_class_has_no_auc(table):
         assert label[high].mean() == pytest.approx(scores[name][high].mean(), abs=0.02), name
     assert np.isnan(oracle.auc(np.arange(4.0), np.ones(4)))
     assert oracle.auc(np.array([1.0, 1.0, 0.0, 2.0]), np.array([0, 1, 0, 1])) == 0.875
+
+
+def test_the_cohort_is_frozen():
+    """Later work is judged against these patients; a change here is a change of the reference."""
+    table = simulate(4, 1)
+    np.testing.assert_allclose(table["log_v0"], [1.5576, 1.1614, 2.8891, 4.5848], atol=1e-4)
+    np.testing.assert_allclose(table["log_v1"], [2.7589, 1.9574, 3.1427, 5.3032], atol=1e-4)
+    np.testing.assert_allclose(table["age"], [54.4523, 71.9133, 67.6297, 84.8841], atol=1e-4)
+    for name, expected in (
+        ("nihss", [3, 0, 8, 16]), ("mrs", [0, 0, 0, 6]), ("ht", [0, 0, 0, 1]), ("stratum", [1, 1, 0, 1]),
+        ("site", [0, 2, 3, 1]),
+    ):  # fmt: skip
+        assert table[name].tolist() == expected, name
