@@ -219,8 +219,7 @@ class _Writer:
         folder = self.truth / name
         for key, shot in sorted(patient.truth.items()):
             write_volume(folder / f"{key}.nii.gz", Volume(shot.data, shot.affine))
-        made = {key: pose.tolist() for key, pose in patient.poses.items()}
-        write_json(folder / "transforms.json", made)
+        write_json(folder / "transforms.json", {key: pose.tolist() for key, pose in patient.poses.items()})
         curves = patient.facts.pop("curves", None)
         if curves is not None:
             rows = [
@@ -297,5 +296,4 @@ def _write_truth(
     columns = ["participant_id", "twin_of", "missing", "J0_lesion_ml", "J1_lesion_ml", "J0_brain_ml",
                "J1_brain_ml", "tmax6_ml", "cbf_scale", "ht_ml", "ht_share"]  # fmt: skip
     write_table(truth / "images.tsv", facts, columns)
-    planted = {**PLANTED, "twin": twin, "seed": protocol.seed}
-    write_json(truth / "planted.json", planted)
+    write_json(truth / "planted.json", {**PLANTED, "twin": twin, "seed": protocol.seed})
