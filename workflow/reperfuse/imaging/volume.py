@@ -51,6 +51,16 @@ class Volume:
         return Volume(data, self.affine)
 
 
+def same_grid(one: Volume, other: Volume, *, tolerance_mm: float = 1e-3) -> bool:
+    """Whether two images share shape and position, corner by corner within ``tolerance_mm``."""
+    shape = one.data.shape[:3]
+    if shape != other.data.shape[:3]:
+        return False
+    corners = np.array(np.meshgrid(*([0, n - 1] for n in shape), indexing="ij")).reshape(3, -1)
+    difference = one.affine[:3] - other.affine[:3]
+    return bool(np.abs(difference[:, :3] @ corners + difference[:, 3:]).max() <= tolerance_mm)
+
+
 def sidecar_path(path: str | Path) -> Path:
     """Return the JSON path that belongs to an image."""
     path = Path(path)
