@@ -17,10 +17,12 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench lock torch slurm clean
+.PHONY: help install demo test lint bench lock torch slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+install: $(VENV)/.default ## the locked packages into .venv
 
 demo: $(VENV)/.default demo/.cohort ## a synthetic cohort through every step, up to the report
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml

@@ -114,14 +114,6 @@ def test_help_says_research_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a medical device" in capsys.readouterr().out
 
 
-def test_version_without_a_clone_is_the_installed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli, "workflow_root", lambda: tmp_path)
-    monkeypatch.setattr(cli.metadata, "version", {"reperfuse": "9.9"}.__getitem__)
-    assert cli.version() == "9.9"
-
-
 def test_main_becomes_snakemake(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[str, list[str]]] = []
     monkeypatch.setattr(os, "execv", lambda path, call: called.append((path, call)))

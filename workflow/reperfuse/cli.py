@@ -6,10 +6,10 @@ import argparse
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
+
+from reperfuse.core.version import VERSION
 
 DESCRIPTION = """\
 From a BIDS dataset of acute ischaemic stroke MRI to checked lesion maps and a report.
@@ -30,14 +30,6 @@ def workflow_root() -> Path:
     return packaged if packaged.is_dir() else package.parent.parent
 
 
-def version() -> str:
-    """Return the version of the installed package, or of the clone."""
-    clone = workflow_root() / "pyproject.toml"
-    if clone.is_file():
-        return str(tomllib.loads(clone.read_text(encoding="utf-8"))["project"]["version"])
-    return metadata.version("reperfuse")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of what stands before ``--``."""
     made = argparse.ArgumentParser(
@@ -55,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--config", metavar="FILE", help="configuration, where the defaults do not suit")
     made.add_argument("--cores", default="all", help="number of cores (default: all)")
     made.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
-    made.add_argument("--version", action="version", version=f"reperfuse {version()}")
+    made.add_argument("--version", action="version", version=f"reperfuse {VERSION}")
     return made
 
 
