@@ -93,7 +93,8 @@ def csf_brain_ratio(values: np.ndarray) -> float:
     """Return how much brighter than the brain's median its fluid is, from the tails of the histogram.
 
     In an ADC map fluid is the long bright tail (95th percentile 2.4 to 3.0 times the median in three
-    patients, 5th 0.59 to 0.74). In a trace or exponential ADC image fluid is dark and the dark tail is the longer one.
+    patients, 5th 0.59 to 0.74). In a trace or exponential ADC image fluid is dark and the dark tail is the
+    longer one.
 
     Parameters
     ----------
