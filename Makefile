@@ -84,9 +84,10 @@ $(VENV)/.torch: requirements/torch.txt | $(VENV)/.default
 
 # Cohorts
 demo/.cohort: $(PHANTOM) | $(VENV)/.default
-	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom --n 12 --seed 1 demo/bids demo/truth
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom demo/bids demo/truth n=12
 	@touch $@
 
 build/tiny/.cohort: $(PHANTOM) | $(VENV)/.default
-	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom --n 2 --seed 1 build/tiny/bids build/tiny/truth
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom build/tiny/bids build/tiny/truth \
+		n=4 'shape=[32, 36, 12]' 'spacing_mm=[6.5, 6.5, 12]'
 	@touch $@

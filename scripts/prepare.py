@@ -8,7 +8,7 @@ from reperfuse.imaging.volume import write_volume
 with job:
     outputs = job.images()
     for visit, roles in job.src.items():
-        session_id = job.session_id(visit)
+        session_id = job.session_ids.get(visit, "")
         sources = {role: Source.of(job.bids_dir, files) for role, files in roles.items()}
         prepared = prepare_visit(sources, **job.cfg)
         job.note(prepared.faults, session_id)

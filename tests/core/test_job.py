@@ -40,8 +40,7 @@ def snakemake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespac
         input=Named(records=[str(before)]),
         output=Named(
             record=str(tmp_path / "lesions.json"),
-            J0_lesion=str(tmp_path / "a.nii.gz"),
-            J1_lesion=str(tmp_path / "b.nii.gz"),
+            images=[str(tmp_path / "J0_lesion.nii.gz"), str(tmp_path / "J1_lesion.nii.gz")],
         ),
         params=Named(cfg={"cut": 620}, code="abc", src={"J0": {}}),
         config={"bids_dir": "data", "sessions": {"J0": "01"}},
@@ -58,8 +57,8 @@ def test_threads_reach_every_library_before_it_is_imported(snakemake: SimpleName
 def test_a_refusal_is_recorded_and_leaves_markers(snakemake: SimpleNamespace) -> None:
     job = Job(snakemake)
     with job:
-        write_text(snakemake.output.J0_lesion, "image")
-        job.note([Fault("W124")], job.session_id("J0"))
+        write_text(job.images()["J0_lesion"], "image")
+        job.note([Fault("W124")], job.session_ids["J0"])
         raise Refusal("E111", value=0)
     record = read_record(snakemake.output.record)
     assert record["state"] == "failed"
@@ -67,8 +66,7 @@ def test_a_refusal_is_recorded_and_leaves_markers(snakemake: SimpleNamespace) ->
         ("W124", "sub-1", "ses-01"),
         ("E111", "sub-1", ""),
     ]
-    assert not is_marker(snakemake.output.J0_lesion)
-    assert is_marker(snakemake.output.J1_lesion)
+    assert {name: is_marker(path) for name, path in job.images().items()} == {"J0_lesion": False, "J1_lesion": True}
 
 
 def test_a_defect_fails_the_job_and_leaves_no_record(snakemake: SimpleNamespace) -> None:

@@ -13,7 +13,8 @@ import yaml
 
 from reperfuse.core.errors import ConfigError, Refusal
 from reperfuse.imaging.atlas import Atlas, make_atlas, read_atlas
-from reperfuse.imaging.patient_lesions import GivenMask, PatientLesions, lesions_of_patient
+from reperfuse.imaging.given import GivenMask
+from reperfuse.imaging.patient_lesions import PatientLesions, lesions_of_patient
 from reperfuse.imaging.volume import Volume
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "workflow/schemas"
@@ -58,7 +59,7 @@ def run(
 ) -> PatientLesions:
     settings = {**DEFAULTS, **changed}
     return lesions_of_patient(
-        images, given or {}, atlases or {}, sessions=SESSIONS, to_template=to_template, **settings
+        images, given or {}, atlases or {}, refused=(), sessions=SESSIONS, to_template=to_template, **settings
     )
 
 

@@ -42,7 +42,7 @@ rule publish:
     benchmark:
         out("benchmarks/publish.tsv")
     params:
-        cfg=config["lesions"]["thresholds"],
+        cfg={"thresholds": config["lesions"]["thresholds"]},
         code=code("publish", "imaging"),
     conda:
         "../../envs/imaging.yaml"

@@ -1,6 +1,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -37,6 +38,9 @@ config["sessions"] = cohort["sessions"]
 IMAGES = layout.images_of(config["lesions"]["thresholds"])
 STEPS = {sub: layout.steps_of(visits) for sub, visits in cohort["active"].items()}
 
+# What the configuration says about results; where data lie is none of it.
+RESULTS = sorted(set(config) - {"bids_dir", "output_dir"})
+
 
 wildcard_constraints:
     sub=r"sub-[0-9A-Za-z+]+",
@@ -56,8 +60,8 @@ def image(name):
 
 
 def images(step):
-    """Every image of a step by name."""
-    return {name.replace("-", "_"): image(name) for name in IMAGES[step]}
+    """Every image of a step."""
+    return [image(name) for name in IMAGES[step]]
 
 
 def record(step, sub="{sub}"):
@@ -90,6 +94,13 @@ def images_before(*steps, only=None):
     return before
 
 
+def warp_before(wildcards):
+    """Affine, field and inverse field to the template, if the patient goes through normalisation."""
+    names = ("to-MNI_affine.txt", "to-MNI_warp.nii.gz", "from-MNI_warp.nii.gz")
+    made = goes_through(wildcards.sub, "normalise")
+    return [work(f"{wildcards.sub}/{name}") for name in names] if made else []
+
+
 def all_records(*steps):
     """Records of every patient who goes through the steps."""
     return [record(one, sub) for sub in STEPS for one in steps if one in STEPS[sub]]
@@ -115,6 +126,15 @@ def sources(*roles, **shared):
     return stamps
 
 
+def about(wildcards):
+    """What a patient's page says beside the images: clinical data, and what keeps the patient out of each study."""
+    sub = wildcards.sub
+    return {
+        "clinical": cohort["clinical"].get(sub, {}),
+        "eligibility": {study: found[sub] for study, found in cohort["eligibility"].items()},
+    }
+
+
 def recognise_results():
     """Put results aside that were copied here without Snakemake's memory and are stale."""
     if not workflow.is_main_process:
@@ -129,15 +149,15 @@ def recognise_results():
 
 def expected(step, sub, after=()):
     """A result as it would be made now."""
-    rule = getattr(rules, step)
-    src = getattr(rule.params, "src", None)
+    made, wildcards = getattr(rules, step), SimpleNamespace(sub=sub)
+    cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
     return Expected(
         record=record(step, sub),
-        cfg=getattr(rule.params, "cfg", {}),
-        code=rule.params.code,
-        src=src(type("Wildcards", (), {"sub": sub})) if callable(src) else src,
+        cfg=cfg(wildcards) if callable(cfg) else cfg,
+        code=made.params.code,
+        src=src(wildcards) if callable(src) else src,
         after={one: record(one, sub) for one in after if goes_through(sub, one)},
-        outputs=[str(path).format(sub=sub) for path in rule.output],
+        outputs=[str(path).format(sub=sub) for path in made.output],
     )
 
 

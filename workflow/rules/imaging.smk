@@ -2,7 +2,7 @@ rule prepare:
     """Check every raw image of a patient; ADC units, diffusion maps, brain mask. `src` stands for the raw files."""
     output:
         record=record("prepare"),
-        **images("prepare"),
+        images=images("prepare"),
     log:
         out("logs/prepare/{sub}.log"),
     benchmark:
@@ -28,7 +28,7 @@ rule register:
         images=images_before("prepare"),
     output:
         record=record("register"),
-        **images("register"),
+        images=images("register"),
     log:
         out("logs/register/{sub}.log"),
     benchmark:
@@ -80,7 +80,8 @@ rule normalise:
         brain=rules.template.output.brain,
     output:
         record=record("normalise"),
-        **images("normalise"),
+        images=images("normalise"),
+        affine=work("{sub}/to-MNI_affine.txt"),
     log:
         out("logs/normalise/{sub}.log"),
     benchmark:
@@ -103,10 +104,10 @@ rule lesions:
     input:
         records=records_before("lesions"),
         images=images_before("prepare", only=layout.LESIONS_READ),
-        warp=images_before("normalise", only=("to-MNI_warp",)),
+        warp=warp_before,
     output:
         record=record("lesions"),
-        **images("lesions"),
+        images=images("lesions"),
     log:
         out("logs/lesions/{sub}.log"),
     benchmark:

@@ -11,7 +11,7 @@ rule page:
     benchmark:
         out("benchmarks/page/{sub}.tsv")
     params:
-        cfg=lambda wildcards: cohort["clinical"].get(wildcards.sub, {}),
+        cfg=about,
         code=code("page", "reporting", TEMPLATES),
     conda:
         "../../envs/reporting.yaml"
@@ -27,9 +27,11 @@ rule report:
     """Draw the cohort's page: flow, volumes, quality, patients."""
     input:
         summary=rules.tables.output.summary,
+        participants=rules.tables.output.participants,
         lesions=rules.tables.output.lesions,
         status=rules.tables.output.status,
         excluded=rules.tables.output.excluded,
+        records=all_records("prepare", "register", "normalise", "lesions"),
         pages=all_records("page"),
         published=rules.publish.output.description,
     output:
@@ -43,6 +45,7 @@ rule report:
     benchmark:
         out("benchmarks/report.tsv")
     params:
+        cfg={key: config[key] for key in RESULTS},
         code=code("report", "reporting", TEMPLATES),
     conda:
         "../../envs/reporting.yaml"

@@ -115,8 +115,8 @@ def describe(output_dir: Path, bids_dir: Path, *, version: str) -> None:
         output_dir / "README",
         f"Lesion maps and measures derived from {name} by reperfuse {version}.\n\n"
         "Research use only. Not a medical device.\n\n"
-        "Images and their sidecars lie under their BIDS names; `report/index.html` is the way in; `cohort/` and\n"
-        "`lesions.tsv` hold the tables; `work/` holds what later steps and later runs need.\n",
+        "Images and their sidecars lie under their BIDS names; `report/index.html` is the way in; `cohort/`\n"
+        "and `lesions.tsv` hold the tables; `work/` holds what later steps and later runs need.\n",
     )
     write_json(
         output_dir / "dataset_description.json",

@@ -17,7 +17,7 @@ PREPARED = {
 _FIXED: dict[str, tuple[str, ...]] = {
     "prepare": tuple(f"{visit}_{name}" for visit in VISITS for name in PREPARED[visit]),
     "register": ("space-J0_adc", *(f"space-J0_{name}" for name in CONTRASTS)),
-    "normalise": ("space-MNI_t1w", "space-MNI_jacobian", "to-MNI_warp", "from-MNI_warp"),
+    "normalise": ("space-MNI_anatomy", "space-MNI_jacobian", "to-MNI_warp", "from-MNI_warp"),
 }
 
 # Steps of a patient in order, each with the steps whose records it reads; `template` is everybody's.
@@ -94,10 +94,9 @@ def published(participant_id: str, name: str, sessions: Mapping[str, str]) -> st
     if what not in PUBLISHED and place not in VISITS:
         return None
     visit = place if place in VISITS else "J1" if name in ("space-J0_adc", "space-J0_gre") else "J0"
-    label = sessions.get(visit, "")
-    session = f"ses-{label}" if label else ""
+    session = f"ses-{sessions[visit]}" if visit in sessions else ""
     folder, rest = PUBLISHED.get(what, ("dwi", f"label-L_desc-{what}_mask"))
-    space = {"space-J0": "space-J0", "space-MNI": "space-MNI152NLin2009cSym"}.get(place, "")
+    space = {"space-J0": "space-J0", "space-MNI": "space-MNI152NLin2009aSym"}.get(place, "")
     base = "_".join(part for part in (participant_id, session, space, rest) if part)
     return "/".join(part for part in (participant_id, session, folder, f"{base}.nii.gz") if part)
 

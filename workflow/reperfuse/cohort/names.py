@@ -65,8 +65,8 @@ def parse(path: str) -> Name | None:
 def matches(name: Name, pattern: Pattern) -> bool:
     """Whether a name fits a pattern.
 
-    A pattern gives ``suffix``, ``datatype``, ``scope`` or any entity; values may hold ``*``. ``null`` means that
-    the entity must be absent, a key that is not given may be anything. ``scope`` is ``raw`` unless given, and
+    A pattern gives ``suffix``, ``datatype``, ``scope`` or any entity; values may hold ``*``. ``null`` means
+    that the entity must be absent, a key that is not given may be anything. ``scope`` is ``raw`` unless given, and
     ``derivatives`` stands for any folder under ``derivatives``.
     """
     scope = pattern.get("scope", "raw")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reperfuse.cohort.clinical import Clinical, participant_rows
-from reperfuse.cohort.status import cohort_status, flow
+from reperfuse.cohort.flow import eligibility_counts, flow
+from reperfuse.cohort.status import cohort_status
 from reperfuse.core.errors import Fault
 
 INDEX_COLUMNS = ("participant_id", "session_id", "visit", "role", "file", "stamp")
@@ -28,7 +29,7 @@ def index_rows(manifest: Manifest) -> Rows:
     return [
         {
             "participant_id": participant_id,
-            "session_id": manifest["sessions"].get(visit, ""),
+            "session_id": manifest["session_ids"].get(visit, ""),
             "visit": visit,
             "role": role,
             "file": files[0][0],
@@ -113,8 +114,9 @@ def summary(manifest: Manifest, records: Sequence[Record]) -> dict[str, Any]:
     stages = flow(manifest["folders"], index, records, eligibility)
     return {
         "n_files": manifest["n_files"],
-        "sessions": manifest["sessions"],
+        "sessions": manifest["session_ids"],
         "flow": [vars(stage) for stage in stages],
+        "eligibility": eligibility_counts(eligibility),
         "folds": manifest["folds"],
         "available": {
             sub: sorted(f"{visit}_{role}" for visit, roles in visits.items() for role in roles)

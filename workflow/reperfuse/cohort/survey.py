@@ -51,6 +51,7 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     judged = {study: lacks(_roles(active), clinical, need) for study, need in requirements.items()}
     manifest = {
         "sessions": sessions,
+        "session_ids": {visit: f"ses-{label}" for visit, label in sessions.items()},
         "folders": index.folders,
         "n_files": index.n_files,
         "participants": participants,
@@ -91,7 +92,7 @@ def _index(config: Mapping[str, Any], bids_dir: Path, output_dir: Path) -> tuple
 
 
 def _atlases(atlases: Mapping[str, Mapping[str, str]], stamps: Stamps) -> dict[str, dict[str, str]]:
-    """Return the content stamps of the atlases' files; their paths stay out, so that moving one reruns nothing."""
+    """Return the stamps of the atlases' files; their paths stay out, so that moving one reruns nothing."""
     found = {}
     for name, files in atlases.items():
         paths = {part: os.path.relpath(files[part], stamps.root) for part in ("image", "labels")}

@@ -61,10 +61,14 @@ class Job:
         after = {step: record["key"] for step, record in self.records.items()}
         return digests_of(self.cfg, self.snakemake.params.code, self.src, after)
 
-    def session_id(self, visit: str) -> str:
-        """Return ``ses-…`` of a visit, or nothing for a dataset without sessions."""
-        label = self.snakemake.config["sessions"].get(visit, "")
-        return f"ses-{label}" if label else ""
+    @property
+    def session_ids(self) -> dict[str, str]:
+        """``ses-…`` of each visit; empty for a dataset without sessions."""
+        return {visit: f"ses-{label}" for visit, label in self.snakemake.config["sessions"].items()}
+
+    def facts_of(self, step: str) -> dict[str, Any]:
+        """Return what a step before measured; empty where the patient did not go through it."""
+        return dict(self.records[step]["facts"]) if step in self.records else {}
 
     def note(self, faults: Iterable[Fault], session_id: str = "") -> None:
         """Keep findings, saying whose they are."""
@@ -76,12 +80,19 @@ class Job:
         made = {"Step": self.snakemake.rule, "Key": key_of(digests), **digests}
         return {**fields, "GeneratedBy": {"Name": "reperfuse", **made}}
 
+    def images_before(self) -> dict[str, Path]:
+        """Return the image inputs by name; some may be markers."""
+        return _by_stem(self.input.get("images", []))
+
     def images(self) -> dict[str, Path]:
         """Return the rule's image outputs by name."""
-        return {name: Path(path) for name, path in self.output.items() if name != "record"}
+        return _by_stem(self.output.get("images", []))
 
     def __enter__(self) -> Self:
         aside(self.output.record).unlink(missing_ok=True)
+        for path in self.images().values():  # a sidecar must not outlive its image
+            path.unlink(missing_ok=True)
+            path.with_name(path.name.removesuffix(".nii.gz") + ".json").unlink(missing_ok=True)
         return self
 
     def __exit__(
@@ -91,8 +102,8 @@ class Job:
             self.note([error.fault])
         elif error is not None:
             return False
-        for path in self.images().values():
-            if not path.exists():
+        for path in map(Path, self.output):
+            if not path.exists() and path != Path(self.output.record):
                 write_marker(path)
         write_record(
             self.output.record,
@@ -105,3 +116,7 @@ class Job:
         for fault in self.faults:
             print(fault.sentence)
         return True
+
+
+def _by_stem(paths: Iterable[str]) -> dict[str, Path]:
+    return {Path(path).name.removesuffix(".nii.gz"): Path(path) for path in paths}

@@ -75,3 +75,11 @@ def read_record(path: str | Path) -> dict[str, Any]:
 def faults_of(record: Mapping[str, Any]) -> list[Fault]:
     """Return a record's faults."""
     return [Fault(**fault) for fault in record["faults"]]
+
+
+def read_by_patient(paths: Iterable[str | Path]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read records: participant_id → step → record."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for record in map(read_record, paths):
+        found.setdefault(record["participant_id"], {})[record["step"]] = record
+    return found

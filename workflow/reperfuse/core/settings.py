@@ -40,9 +40,13 @@ def resolve(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     ConfigError
         One line for each key that is unknown, missing or of the wrong kind, with its place and what to do.
     """
-    from jsonschema import Draft202012Validator
+    return resolve_section(config, load_schema(folder))
 
-    schema = load_schema(folder)
+
+def resolve_section(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one section with every default filled in; see :func:`resolve`."""
+    from jsonschema import Draft202012Validator  # slow to import, and not every user of this module needs it
+
     problems = [_sentence(error) for error in Draft202012Validator(schema).iter_errors(dict(config))]
     if problems:
         raise ConfigError("The configuration cannot be used:\n  " + "\n  ".join(sorted(set(problems))))

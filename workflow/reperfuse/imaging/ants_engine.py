@@ -16,11 +16,11 @@ from pathlib import Path
 os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
 
 import ants
-import nibabel as nib
 import numpy as np
 
 from reperfuse.imaging.grids import LPS, itk_text, to_lps
 from reperfuse.imaging.volume import Volume
+from reperfuse.imaging.warp import read_field
 
 
 class EngineError(Exception):
@@ -100,11 +100,12 @@ class Fitted:
 
 
 def to_ants(volume: Volume) -> ants.ANTsImage:
-    """Return a 3-D volume as an ANTs image (float32, LPS), in memory."""
+    """Return a 3-D volume as an ANTs image (LPS; float32, or bytes for bool), in memory."""
+    kind = np.uint8 if volume.data.dtype == bool else np.float32
     affine = to_lps(volume.affine)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     return ants.from_numpy(
-        np.ascontiguousarray(volume.data, dtype=np.float32),
+        np.ascontiguousarray(volume.data, dtype=kind),
         origin=tuple(map(float, affine[:3, 3])),
         spacing=tuple(map(float, spacing)),
         direction=affine[:3, :3] / spacing,
@@ -161,9 +162,8 @@ def fit(
 
 
 def _mask(volume: Volume, mask: np.ndarray | None) -> ants.ANTsImage | None:
-    if mask is None:
-        return None
-    return to_ants(volume.like(mask.astype(np.float32)))
+    # ANTs takes a mask's pointer for bytes whatever it points at: floats would be read as another mask.
+    return None if mask is None else to_ants(volume.like(mask.astype(bool)))
 
 
 def _read(folder: Path) -> Fitted:
@@ -178,13 +178,6 @@ def _read(folder: Path) -> Fitted:
     matrix[:3, 3] = parameters[9:] + centre - matrix[:3, :3] @ centre
     if not np.isfinite(matrix).all():
         raise EngineError("the transform is not finite")
-    warps = (read_warp(folder / f"found_1{name}.nii.gz") for name in ("Warp", "InverseWarp"))
+    fields = [folder / f"found_1{name}.nii.gz" for name in ("Warp", "InverseWarp")]
+    warps = (read_field(path) if path.is_file() else None for path in fields)
     return Fitted(LPS @ matrix @ LPS, *warps)
-
-
-def read_warp(path: Path) -> np.ndarray | None:
-    """Return an ITK displacement field as (x, y, z, 3) in RAS mm, or None where there is no file."""
-    if not path.is_file():
-        return None
-    field = np.asarray(nib.nifti1.load(path).dataobj, dtype=np.float32)[:, :, :, 0, :]
-    return field * np.array([-1, -1, 1], dtype=np.float32)

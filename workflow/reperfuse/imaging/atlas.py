@@ -68,6 +68,14 @@ def read_atlas(image_path: str | Path, labels_path: str | Path) -> tuple[Atlas, 
     return atlas, [*faults, *found]
 
 
+def read_atlases(files: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, Atlas], list[Fault]]:
+    """Read the configured atlases: name → ``image`` and ``labels``; see :func:`read_atlas`."""
+    found = {name: read_atlas(one["image"], one["labels"]) for name, one in files.items()}
+    return {name: atlas for name, (atlas, _) in found.items()}, [
+        f for _, faults in found.values() for f in faults
+    ]
+
+
 def make_atlas(volume: Volume, names: Mapping[int, Sequence[str]], *, path: str) -> tuple[Atlas, list[Fault]]:
     """Join a label image with its names; the side of a region is where its voxels lie, not what it is called.
 

@@ -43,7 +43,8 @@ def otsu(values: np.ndarray, *, bins: int = 256) -> float:
     below, total = np.cumsum(counts)[:-1].astype(float), float(counts.sum())
     moment, all_moments = np.cumsum(counts * centres)[:-1], float((counts * centres).sum())
     between = (all_moments * below / total - moment) ** 2 / np.maximum(below * (total - below), 1)
-    return float(edges[1:-1][np.argmax(between)])
+    # Between two classes that do not touch every threshold is as good; the middle is the safest.
+    return float(edges[1:-1][between == between.max()].mean())
 
 
 def opening(mask: np.ndarray, radius_mm: float, zooms: tuple[float, float, float]) -> np.ndarray:
@@ -77,7 +78,7 @@ def _smooth(data: np.ndarray, sigma_mm: float, zooms: tuple[float, float, float]
 
 
 def head_mask(data: np.ndarray, zooms: tuple[float, float, float]) -> np.ndarray:
-    """Return the head, scalp included: smoothed signal above half of Otsu's threshold, one piece, filled.
+    """Return the head, scalp included: smoothed signal above a quarter of Otsu's threshold, one piece, filled.
 
     Parameters
     ----------
@@ -89,7 +90,17 @@ def head_mask(data: np.ndarray, zooms: tuple[float, float, float]) -> np.ndarray
     # A very bright vessel or artefact must not lift the threshold above the head.
     signal = np.minimum(np.abs(data), np.quantile(np.abs(data), 0.995)).astype(np.float32)
     smooth = _smooth(signal, HEAD_SMOOTHING_MM, zooms)
-    return _solid(smooth > otsu(smooth) / 2) if smooth.min() < smooth.max() else smooth > 0
+    if smooth.min() == smooth.max():
+        return smooth > 0
+    # Skull is dark and sets scalp apart from brain; within a plane scalp encloses the brain even where the field
+    # of view cuts the head.
+    mask = smooth > otsu(smooth) / 4
+    filled = mask.copy()
+    for axis in range(3):
+        plane = ndimage.generate_binary_structure(3, 1)
+        plane[tuple(slice(None, None, 2) if a == axis else slice(None) for a in range(3))] = False
+        filled |= ndimage.binary_fill_holes(mask, plane)
+    return _solid(filled)
 
 
 def brain_mask(

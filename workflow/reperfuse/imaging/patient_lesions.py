@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from reperfuse.core.errors import ConfigError, Fault, Refusal
 from reperfuse.imaging.atlas import Atlas, loads
+from reperfuse.imaging.given import NATIVE, GivenMask
 from reperfuse.imaging.grids import resample
 from reperfuse.imaging.lesion import (
     MIDSAGITTAL_ZERO,
@@ -26,34 +27,9 @@ from reperfuse.imaging.lesion import (
 from reperfuse.imaging.reader import match_grid
 from reperfuse.imaging.volume import Volume, same_grid
 
-# What `space-` says of a mask on the grid of the visit's own diffusion image.
-NATIVE = frozenset({"", "orig", "native", "dwi", "adc", "trace"})
 GIVEN = "given"
 VISITS = ("J0", "J1")
 ROLES = ("adc", "trace", "brain")
-
-
-@dataclass(frozen=True)
-class GivenMask:
-    """A lesion mask that a reader or another tool has made.
-
-    Parameters
-    ----------
-    volume : Volume of bool
-    source : str
-        Where it comes from, for example ``derivatives/manual/…``, relative to the dataset.
-    space : str
-        Its `space-` entity: empty for the diffusion image's own grid, ``MNI152…`` for the template.
-    """
-
-    volume: Volume
-    source: str
-    space: str
-
-    @property
-    def in_template(self) -> bool:
-        """Whether it is in the space of the template."""
-        return self.space.upper().startswith("MNI")
 
 
 @dataclass(frozen=True)
@@ -81,6 +57,7 @@ def lesions_of_patient(
     given: Mapping[str, GivenMask],
     atlases: Mapping[str, Atlas],
     *,
+    refused: Collection[str],
     sessions: Mapping[str, str],
     to_template: Callable[[Volume, str], Volume] | None,
     thresholds: Sequence[float],
@@ -104,6 +81,8 @@ def lesions_of_patient(
         By visit. It takes the place of the thresholded lesion.
     atlases : mapping of str to Atlas
         In the space of the template.
+    refused : collection of str
+        Visits whose given mask could not be read. It is not replaced behind the reader's back: no lesion counts.
     sessions : mapping of str to str
         Visit → session label; empty for data without sessions.
     to_template : callable or None
@@ -151,8 +130,7 @@ def lesions_of_patient(
             result.rows.append(row | _measured(mask, visits[visit].get(GIVEN), connectivity, side_share))
             if criterion != GIVEN:
                 result.images[f"{visit}_{criterion.replace('_', '')}"] = mask.volume
-        # A given mask that cannot be used is not replaced by a threshold behind the reader's back.
-        counts = GIVEN if visit in given else lesion_criterion
+        counts = GIVEN if visit in given or visit in refused else lesion_criterion
         if counts in visits[visit]:
             lesion = visits[visit][counts]
             result.images[f"{visit}_lesion"] = lesion.volume

@@ -8,11 +8,10 @@ import numpy as np
 
 from reperfuse.imaging import brain as brains
 from reperfuse.imaging.diffusion import Diffusion
-from reperfuse.imaging.grids import resample
 from reperfuse.imaging.stream import ReadLimits
 from reperfuse.imaging.units import AdcUnits, resolve_adc_units
-from reperfuse.imaging.visit import ADC_UNIT, Prepared, Source, Visit
-from reperfuse.imaging.volume import Volume, same_grid
+from reperfuse.imaging.visit import ADC_UNIT, Prepared, Source, Visit, onto
+from reperfuse.imaging.volume import Volume
 
 __all__ = ["Prepared", "Source", "prepare_visit"]
 
@@ -98,16 +97,15 @@ def prepare_visit(
     if (given := visit.attempt("brain", lambda role: visit.mask(role, grids))) is not None:
         brain, method = given, "given mask"
 
-    adc, adc_role = _adc(visit, given_map, computed, brain, adc_units, max_negative_percent)
+    fluid = None if trace is None else trace[0]
+    adc, adc_role = _adc(visit, given_map, computed, brain, fluid, adc_units, max_negative_percent)
     reference = adc or base
     for name, found in (("trace", trace), ("s0", s0)):
         if found is not None:
             visit.keep(name, visit.on_grid(found[0], reference, found[1]), found[1])
     if adc is not None:
         visit.keep("adc", adc, adc_role)
-    if not same_grid(brain, reference):
-        brain = resample(brain, reference, np.eye(4), interpolation="nearest")
-    visit.brain(brain, method, minimum_coverage_mm)
+    visit.brain(onto(brain, reference, interpolation="nearest"), method, minimum_coverage_mm)
     shells = next((d.b_values for d in (acquired["dwi"], acquired["trace"]) if d and d.b_values), ())
     if b_values := shells or visit.stated_b_value():
         visit.facts["b_values"] = [round(b) for b in b_values]
@@ -127,6 +125,7 @@ def _adc(
     given: Volume | None,
     computed: tuple[Volume, str] | None,
     brain: Volume,
+    trace: Volume | None,
     override: str,
     max_negative_percent: float,
 ) -> tuple[Volume | None, str]:
@@ -139,6 +138,7 @@ def _adc(
             visit.within(brain, given),
             override=override,
             max_negative_percent=max_negative_percent,
+            trace=None if trace is None else onto(trace, given, interpolation="linear").data,
             path=visit.sources[role].name(),
         )
         visit.faults += faults

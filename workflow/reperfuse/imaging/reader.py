@@ -176,8 +176,9 @@ def _same_box(mask: Volume, like: Volume) -> bool:
         3, -1
     )
     there = step[:3, :3] @ edges + step[:3, 3:]
-    # Half of the coarser voxel: tools align either the outer edges or the centres of the first voxels.
-    slack = np.maximum(0.5, np.abs(step[:3, :3]).max(axis=1) / 2) + 1e-3
+    # Tools that change the resolution align either the outer edges or the centres of the first voxels.
+    sizes = np.abs(step[:3, :3]).max(axis=1)
+    slack = np.where(np.abs(sizes - 1) > 1e-3, np.maximum(1, sizes) / 2, 0) + 1e-3
     ends = np.asarray(like.data.shape[:3]) - 0.5
     return bool(
         (np.abs(there.min(axis=1) + 0.5) <= slack).all() and (np.abs(there.max(axis=1) - ends) <= slack).all()

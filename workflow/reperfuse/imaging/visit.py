@@ -13,7 +13,7 @@ from reperfuse.core.errors import Fault, Refusal
 from reperfuse.imaging import brain as brains
 from reperfuse.imaging.checks import shape_text
 from reperfuse.imaging.diffusion import Diffusion, diffusion_of, read_bvals
-from reperfuse.imaging.grids import resample
+from reperfuse.imaging.grids import Interpolation, resample
 from reperfuse.imaging.reader import match_grid, read_mask, read_volume
 from reperfuse.imaging.series import acquisition, steady_mean, timing
 from reperfuse.imaging.stream import ReadLimits
@@ -22,6 +22,13 @@ from reperfuse.imaging.volume import Volume, same_grid
 
 ADC_UNIT = "1e-6 mm2/s"
 Result = TypeVar("Result")
+
+
+def onto(volume: Volume, like: Volume, *, interpolation: Interpolation) -> Volume:
+    """Return an image of the same session on another image's grid."""
+    if same_grid(volume, like):
+        return like.like(volume.data)
+    return resample(volume, like, np.eye(4), interpolation=interpolation)
 
 
 @dataclass(frozen=True)
@@ -152,15 +159,16 @@ class Visit:
 
     def within(self, brain: Volume, like: Volume) -> np.ndarray:
         """Return the brain on an image's grid, or the head where there is no brain."""
-        mask = brain if same_grid(brain, like) else resample(brain, like, np.eye(4), interpolation="nearest")
+        mask = onto(brain, like, interpolation="nearest")
         return mask.data if mask.data.any() else brains.head_mask(like.data, like.zooms)
 
     def on_grid(self, volume: Volume, like: Volume, role: str) -> Volume:
-        if same_grid(volume, like):
-            return like.like(volume.data)
-        shapes = {"found_shape": shape_text(volume.data.shape), "expected_shape": shape_text(like.data.shape)}
-        self.faults.append(Fault("W120", self.sources[role].name(), shapes))
-        return resample(volume, like, np.eye(4), interpolation="linear")
+        """Return an image on another's grid, both in the scanner's space; tell it where it is resampled (W120)."""
+        if not same_grid(volume, like):
+            found, expected = shape_text(volume.data.shape), shape_text(like.data.shape)
+            values = {"found_shape": found, "expected_shape": expected}
+            self.faults.append(Fault("W120", self.sources[role].name(), values))
+        return onto(volume, like, interpolation="linear")
 
     def keep(self, name: str, volume: Volume, role: str) -> None:
         said = acquisition(self.metadata.get(role, {}))

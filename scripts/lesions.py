@@ -1,0 +1,32 @@
+from reperfuse.core.job import Job
+
+job = Job(snakemake)
+
+from reperfuse.imaging.atlas import read_atlases
+from reperfuse.imaging.carry import mask_mapper
+from reperfuse.imaging.given import read_given
+from reperfuse.imaging.patient_lesions import lesions_of_patient
+from reperfuse.imaging.reader import read_present
+from reperfuse.imaging.volume import write_volume
+from reperfuse.imaging.warp import read_warp
+
+with job:
+    atlases, faults = read_atlases(snakemake.config["atlases"])
+    job.note(faults)
+    given, findings = read_given(job.src, job.bids_dir)
+    for visit, faults in findings.items():
+        job.note(faults, job.session_ids.get(visit, ""))
+    warp = read_warp(*snakemake.input.warp) if snakemake.input.warp else None
+    lesions = lesions_of_patient(
+        read_present(job.images_before()),
+        given,
+        atlases,
+        refused=set(findings) - set(given),
+        sessions=job.session_ids,
+        to_template=mask_mapper(warp, job.facts_of("normalise"), job.facts_of("register")),
+        **job.cfg,
+    )
+    job.note(lesions.faults)
+    job.facts.update(lesions.facts)
+    for name, volume in lesions.images.items():
+        write_volume(job.images()[name], volume, job.sidecar(Type="Lesion"))

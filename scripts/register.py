@@ -1,0 +1,15 @@
+from reperfuse.core.job import Job
+
+job = Job(snakemake)
+
+from reperfuse.imaging.patient_registration import register_patient
+from reperfuse.imaging.reader import read_present
+from reperfuse.imaging.volume import write_volume
+
+with job:
+    outputs = job.images()
+    registered = register_patient(read_present(job.images_before()), **job.cfg)
+    job.note(registered.faults)
+    job.facts.update(registered.facts)
+    for name, volume in registered.images.items():
+        write_volume(outputs[name], volume, job.sidecar(SpatialReference=registered.facts["reference"]))
