@@ -78,7 +78,7 @@ def _smooth(data: np.ndarray, sigma_mm: float, zooms: tuple[float, float, float]
 
 
 def head_mask(data: np.ndarray, zooms: tuple[float, float, float]) -> np.ndarray:
-    """Return the head, scalp included: smoothed signal above a quarter of Otsu's threshold, one piece, filled.
+    """Return the head, scalp included: smoothed signal above a quarter of Otsu's threshold, in one piece.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def head_mask(data: np.ndarray, zooms: tuple[float, float, float]) -> np.ndarray
     smooth = _smooth(signal, HEAD_SMOOTHING_MM, zooms)
     if smooth.min() == smooth.max():
         return smooth > 0
-    # Skull is dark and sets scalp apart from brain; within a plane scalp encloses the brain even where the field
-    # of view cuts the head.
+    # Skull is dark and sets scalp apart from brain; within a plane scalp encloses the brain even where the
+    # field of view cuts the head.
     mask = smooth > otsu(smooth) / 4
     filled = mask.copy()
     for axis in range(3):

@@ -93,10 +93,10 @@ def _number(value: Any) -> float | None:
 def csf_brain_ratio(values: np.ndarray, trace: np.ndarray | None = None) -> float:
     """Return how much brighter than the brain's median its fluid is.
 
-    With a trace image, fluid is its darkest twentieth; in three patients an ADC map was 2.2 to 2.9 times brighter
-    there, an exponential ADC or trace image 0.14 to 0.34 times. Without one, fluid is the bright tail of the
-    histogram (98th percentile 3.0 to 3.5 times the median), unless there is none and a long dark one instead:
-    an infarct, however large, makes a dark tail too, but takes the fluid of an ADC map not away.
+    With a trace image, fluid is its darkest twentieth: in three patients an ADC map was 2.2 to 2.9 times
+    as bright there as its median, an exponential ADC or trace image 0.14 to 0.34 times. Without one, fluid
+    is the bright tail of the histogram (98th percentile 3.0 to 3.5 times the median), unless there is none
+    and a long dark one instead. An infarct, however large, makes a dark tail too, but leaves the bright one.
 
     Parameters
     ----------

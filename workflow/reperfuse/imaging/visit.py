@@ -163,7 +163,7 @@ class Visit:
         return mask.data if mask.data.any() else brains.head_mask(like.data, like.zooms)
 
     def on_grid(self, volume: Volume, like: Volume, role: str) -> Volume:
-        """Return an image on another's grid, both in the scanner's space; tell it where it is resampled (W120)."""
+        """Return an image on another's grid in the same scanner space; a change of grid is told (W120)."""
         if not same_grid(volume, like):
             found, expected = shape_text(volume.data.shape), shape_text(like.data.shape)
             values = {"found_shape": found, "expected_shape": expected}
