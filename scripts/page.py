@@ -18,7 +18,7 @@ with job:
         images=read_present(job.images_before()),
         clinical=job.cfg["clinical"],
         eligibility=reasons,
-        sessions=job.session_ids,
+        sessions=snakemake.config["sessions"],
         versions={"reperfuse": VERSION},
     )
     patient_page(view, Path(snakemake.output.page).parent)

@@ -114,7 +114,7 @@ def summary(manifest: Manifest, records: Sequence[Record]) -> dict[str, Any]:
     stages = flow(manifest["folders"], index, records, eligibility)
     return {
         "n_files": manifest["n_files"],
-        "sessions": manifest["session_ids"],
+        "sessions": manifest["sessions"],
         "flow": [vars(stage) for stage in stages],
         "eligibility": eligibility_counts(eligibility),
         "folds": manifest["folds"],
