@@ -5,19 +5,18 @@ job = Job(snakemake)
 from reperfuse.cohort import summary as cohort
 from reperfuse.cohort.status import EXCLUDED_COLUMNS, STATUS_COLUMNS
 from reperfuse.core.files import read_json, write_json
-from reperfuse.core.records import read_record
 from reperfuse.core.tables import write_table
 
-out = snakemake.output
-manifest = read_json(snakemake.input.manifest)
-records = [read_record(path) for path in snakemake.input.records]
-status, excluded = cohort.status_tables(manifest, records)
-write_table(out.index, cohort.index_rows(manifest), cohort.INDEX_COLUMNS)
-write_table(out.participants, *cohort.clinical_rows(manifest))
-write_table(out.status, status, STATUS_COLUMNS)
-write_table(out.excluded, excluded, EXCLUDED_COLUMNS)
-write_table(out.eligibility, cohort.eligibility_rows(manifest), cohort.ELIGIBILITY_COLUMNS)
-write_table(out.lesions, cohort.lesion_rows(records), cohort.LESION_COLUMNS)
-write_table(out.growth, cohort.growth_rows(records), cohort.GROWTH_COLUMNS)
-write_table(out.loads, cohort.load_rows(records), cohort.LOAD_COLUMNS)
-write_json(out.summary, cohort.summary(manifest, records))
+with job:
+    out = snakemake.output
+    manifest, records = read_json(snakemake.input.manifest), job.all_records
+    status, excluded = cohort.status_tables(manifest, records)
+    write_table(out.index, cohort.index_rows(manifest), cohort.INDEX_COLUMNS)
+    write_table(out.participants, *cohort.clinical_rows(manifest))
+    write_table(out.status, status, STATUS_COLUMNS)
+    write_table(out.excluded, excluded, EXCLUDED_COLUMNS)
+    write_table(out.eligibility, cohort.eligibility_rows(manifest), cohort.ELIGIBILITY_COLUMNS)
+    write_table(out.lesions, cohort.lesion_rows(records), cohort.LESION_COLUMNS)
+    write_table(out.growth, cohort.growth_rows(records), cohort.GROWTH_COLUMNS)
+    write_table(out.loads, cohort.load_rows(records), cohort.LOAD_COLUMNS)
+    write_json(out.summary, cohort.summary(manifest, records))

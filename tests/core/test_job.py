@@ -18,6 +18,10 @@ class Named(dict):
 
     __getattr__ = dict.__getitem__
 
+    def __iter__(self):
+        for value in self.values():
+            yield from value if isinstance(value, list) else [value]
+
 
 @pytest.fixture
 def snakemake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
@@ -66,7 +70,10 @@ def test_a_refusal_is_recorded_and_leaves_markers(snakemake: SimpleNamespace) ->
         ("W124", "sub-1", "ses-01"),
         ("E111", "sub-1", ""),
     ]
-    assert {name: is_marker(path) for name, path in job.images().items()} == {"J0_lesion": False, "J1_lesion": True}
+    assert {name: is_marker(path) for name, path in job.images().items()} == {
+        "J0_lesion": False,
+        "J1_lesion": True,
+    }
 
 
 def test_a_defect_fails_the_job_and_leaves_no_record(snakemake: SimpleNamespace) -> None:
@@ -83,7 +90,7 @@ def test_the_record_and_the_sidecar_hold_the_same_digests(snakemake: SimpleNames
     made = sidecar["GeneratedBy"]
     assert made["Key"] == record["key"]
     assert {name: made[name] for name in record["digests"]} == record["digests"]
-    assert record["digests"]["after"] == {"prepare": job.records["prepare"]["key"]}
+    assert record["digests"]["after"] == {"sub-1/prepare": job.records["prepare"]["key"]}
 
 
 def test_the_log_holds_the_findings(snakemake: SimpleNamespace, tmp_path: Path) -> None:

@@ -32,20 +32,31 @@ def test_current_results_stay(tmp_path: Path) -> None:
     assert (found.current, found.stale) == (2, ())
 
 
-def test_stale_results_are_put_aside_and_taken_back_when_the_code_is(tmp_path: Path) -> None:
+def test_stale_results_are_dated_back_and_current_again_with_the_old_code(tmp_path: Path) -> None:
     write(make(tmp_path))
     lesions = tmp_path / "lesions.json"
     found = reconcile(make(tmp_path, code="c2"), tmp_path / "metadata")
-    assert found.stale == (str(lesions),)
-    assert not lesions.exists() and aside(lesions).exists()
+    assert (found.current, found.stale) == (1, (str(lesions),))
+    assert lesions.stat().st_mtime == 1
     assert reconcile(make(tmp_path), tmp_path / "metadata").current == 2
-    assert read_record(lesions)["step"] == "lesions"
+    assert lesions.stat().st_mtime >= (tmp_path / "prepare.json").stat().st_mtime
+
+
+def test_a_stale_result_without_inputs_is_put_aside_and_comes_back(tmp_path: Path) -> None:
+    expected = make(tmp_path)
+    write(expected)
+    prepare = tmp_path / "prepare.json"
+    other = [Expected(str(prepare), {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, [str(prepare)]), expected[1]]
+    assert reconcile(other, tmp_path / "metadata").stale == (str(prepare), str(tmp_path / "lesions.json"))
+    assert not prepare.exists() and aside(prepare).exists()
+    assert reconcile(expected, tmp_path / "metadata").current == 2
+    assert read_record(prepare)["step"] == "prepare"
 
 
 def test_a_result_of_another_result_is_stale(tmp_path: Path) -> None:
     """The lesions are of today's code, but of an image that would come out differently."""
     old = make(tmp_path)
-    write([Expected(old[0].record, {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, old[0].outputs), old[1]])
+    write([Expected(old[0].record, {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, old[0].files), old[1]])
     assert reconcile(old, tmp_path / "metadata").stale == (old[0].record, old[1].record)
 
 

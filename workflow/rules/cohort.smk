@@ -4,6 +4,7 @@ rule tables:
         manifest=MANIFEST,
         records=all_records("prepare", "register", "normalise", "lesions"),
     output:
+        record=record("tables"),
         index=out("cohort/index.tsv"),
         participants=out("cohort/participants.tsv"),
         excluded=out("cohort/excluded.tsv"),
@@ -19,6 +20,7 @@ rule tables:
         out("benchmarks/tables.tsv")
     params:
         code=code("tables", "imaging"),
+        src=Path(MANIFEST).name,
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -35,6 +37,7 @@ rule publish:
         manifest=MANIFEST,
         records=all_records("prepare", "register", "normalise", "lesions"),
     output:
+        record=record("publish"),
         description=out("dataset_description.json"),
         files=out("cohort/published.tsv"),
     log:
@@ -44,6 +47,7 @@ rule publish:
     params:
         cfg={"thresholds": config["lesions"]["thresholds"]},
         code=code("publish", "imaging"),
+        src=Path(MANIFEST).name,
     conda:
         "../../envs/imaging.yaml"
     threads: 1

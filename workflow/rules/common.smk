@@ -36,6 +36,7 @@ MANIFEST = os.environ["REPERFUSE_MANIFEST"]
 cohort = read_json(MANIFEST)
 config["sessions"] = cohort["sessions"]
 IMAGES = layout.images_of(config["lesions"]["thresholds"])
+SHARED = ("template", "tables", "publish", "report")
 STEPS = {sub: layout.steps_of(visits) for sub, visits in cohort["active"].items()}
 
 # What the configuration says about results; where data lie is none of it.
@@ -65,12 +66,12 @@ def images(step):
 
 
 def record(step, sub="{sub}"):
-    """Path of a step's record; the template has one for everybody."""
-    return work("template/template.json" if step == "template" else f"{sub}/{step}.json")
+    """Path of a step's record; steps of the cohort have one for everybody."""
+    return work(f"cohort/{step}.json" if step in SHARED else f"{sub}/{step}.json")
 
 
 def goes_through(sub, step):
-    return step == "template" or step in STEPS[sub]
+    return step in SHARED or step in STEPS[sub]
 
 
 def records_before(step):
@@ -136,7 +137,7 @@ def about(wildcards):
 
 
 def recognise_results():
-    """Put results aside that were copied here without Snakemake's memory and are stale."""
+    """Have results made again that were copied here without Snakemake's memory and are stale."""
     if not workflow.is_main_process:
         return
     found = reconcile(expected_results(), Path(".snakemake/metadata"))
@@ -147,23 +148,29 @@ def recognise_results():
         )
 
 
-def expected(step, sub, after=()):
+def expected(step, sub, after):
     """A result as it would be made now."""
     made, wildcards = getattr(rules, step), SimpleNamespace(sub=sub)
     cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
     return Expected(
         record=record(step, sub),
-        cfg=cfg(wildcards) if callable(cfg) else cfg,
+        cfg=(cfg(wildcards) if callable(cfg) else cfg) or {},
         code=made.params.code,
         src=src(wildcards) if callable(src) else src,
-        after={one: record(one, sub) for one in after if goes_through(sub, one)},
-        outputs=[str(path).format(sub=sub) for path in made.output],
+        after={f"{owner}/{one}": record(one, owner) for owner, one in after},
+        files=[str(path).format(sub=sub) for path in [*made.output, made.benchmark]],
     )
 
 
 def expected_results():
-    """Yield every result that has a record, each after those that it is made from."""
-    yield expected("template", "")
+    """Yield every result, each after those that it is made from."""
+    yield expected("template", "cohort", [])
     for sub, steps in STEPS.items():
         for step in steps:
-            yield expected(step, sub, layout.AFTER[step])
+            before = [one for one in layout.AFTER[step] if goes_through(sub, one)]
+            yield expected(step, sub, [("cohort" if one in SHARED else sub, one) for one in before])
+    imaging = [(sub, step) for sub, steps in STEPS.items() for step in steps if step != "page"]
+    yield expected("tables", "cohort", imaging)
+    yield expected("publish", "cohort", imaging)
+    pages = [(sub, "page") for sub, steps in STEPS.items() if "page" in steps]
+    yield expected("report", "cohort", [("cohort", "tables"), ("cohort", "publish"), *imaging, *pages])

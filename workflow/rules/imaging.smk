@@ -49,7 +49,7 @@ rule register:
 rule template:
     """Write the MNI152 template and its brain mask once, at the resolution that the configuration names."""
     output:
-        record=work("template/template.json"),
+        record=record("template"),
         head=work("template/t1w.nii.gz"),
         brain=work("template/brain.nii.gz"),
     log:

@@ -31,10 +31,13 @@ rule report:
         lesions=rules.tables.output.lesions,
         status=rules.tables.output.status,
         excluded=rules.tables.output.excluded,
-        records=all_records("prepare", "register", "normalise", "lesions"),
-        pages=all_records("page"),
-        published=rules.publish.output.description,
+        records=[
+            record("tables"),
+            record("publish"),
+            *all_records("prepare", "register", "normalise", "lesions", "page"),
+        ],
     output:
+        record=record("report"),
         index=report(
             out("report/index.html"),
             caption="../report/index.rst",

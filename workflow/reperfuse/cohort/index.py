@@ -11,6 +11,7 @@ from typing import Any
 
 from reperfuse.cohort.names import LABEL, Name, Pattern, belongs, choose, parse
 from reperfuse.core.errors import Fault
+from reperfuse.core.files import shown_link
 from reperfuse.core.provenance import Stamps
 
 # Masks of different patients may well be the same bytes: an empty one.
@@ -45,8 +46,9 @@ def find_sessions(bids_dir: Path) -> dict[str, str]:
     """Return ``{"J0": first, "J1": second}`` of the session labels found, or nothing if there are none."""
     labels = set()
     for entry in os.scandir(bids_dir):
-        if entry.name.startswith("sub-") and entry.is_dir():
-            labels |= {e.name[4:] for e in os.scandir(entry.path) if e.name.startswith("ses-") and e.is_dir()}
+        if entry.name.startswith("sub-") and _is_folder(entry):
+            inside = _entries(entry.path, [])
+            labels |= {e.name[4:] for e in inside if e.name.startswith("ses-") and _is_folder(e)}
     return dict(zip(("J0", "J1"), sorted(labels), strict=False))
 
 
@@ -74,10 +76,13 @@ def scan(
         Folders under ``derivatives`` that are the workflow's own.
     """
     index = Index()
-    inherited = [n for n in _files(bids_dir, "", depth=0) if n and not n.is_image]
+    closed: list[Fault] = []
+    inherited = [n for n in _files(bids_dir, "", closed, depth=0) if not n.is_image]
     owned: dict[str, list[Name]] = {}
     for folder, participant_id in _patient_folders(bids_dir, skip, index):
-        owned.setdefault(participant_id, []).extend(_files(bids_dir, folder))
+        owned.setdefault(participant_id, []).extend(_files(bids_dir, folder, closed))
+        index.faults += [fault.of(participant_id) for fault in closed]
+        closed.clear()
     visits = {label: visit for visit, label in sessions.items()} or {"": "J0"}
     for participant_id in sorted(set(index.folders) | set(owned)):
         names = owned.get(participant_id, [])
@@ -106,11 +111,11 @@ def _patient_folders(bids_dir: Path, skip: Sequence[Path], index: Index) -> Iter
     if derivatives.is_dir():
         own = {path.resolve() for path in skip}
         for entry in sorted(os.scandir(derivatives), key=lambda e: e.name):
-            if entry.is_dir() and Path(entry.path).resolve() not in own and not _is_ours(Path(entry.path)):
+            if _is_folder(entry) and Path(entry.path).resolve() not in own and not _is_ours(Path(entry.path)):
                 roots.append(f"derivatives/{entry.name}/")
     for root in roots:
         for entry in sorted(os.scandir(bids_dir / root), key=lambda e: e.name):
-            if not entry.name.startswith("sub-") or not entry.is_dir():
+            if not entry.name.startswith("sub-") or not _is_folder(entry):
                 continue
             if not LABEL.match(entry.name[4:]):
                 fault = Fault(
@@ -132,16 +137,33 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
-def _files(bids_dir: Path, folder: str, depth: int = 4) -> list[Name]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _entries(folder: Path | str, closed: list[Fault], name: str = "") -> list[os.DirEntry[str]]:
+    """Return what a folder holds; nothing, and E212 in ``closed``, where it may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        closed.append(Fault("E212", name, {"why": error.strerror or "input error"}))
+        return []
+
+
+def _files(bids_dir: Path, folder: str, closed: list[Fault], depth: int = 4) -> list[Name]:
     """Return images and metadata files of a folder and, down to a depth, of those in it."""
     found = []
-    with os.scandir(bids_dir / folder) as entries:
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if depth and entry.is_dir():
-                found += _files(bids_dir, path, depth - 1)
-            elif name := parse(path):
-                found.append(name)
+    for entry in _entries(bids_dir / folder, closed, folder):
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        if depth and _is_folder(entry):
+            found += _files(bids_dir, path, closed, depth - 1)
+        elif name := parse(path):
+            found.append(name)
     return sorted(found, key=lambda name: name.path)
 
 
@@ -197,11 +219,12 @@ def absent(bids_dir: Path, path: str) -> Fault | None:
         if stat.st_size < 1024:
             head = file.read_bytes()
             if any(pointer in head for pointer in POINTERS) and not head.startswith(b"\x1f\x8b"):
-                return Fault("E102", path, {"target": head.split(b"\n")[0].decode("utf-8", "replace")[:120]})
+                first = head.split(b"\n")[0].decode("utf-8", "replace")
+                return Fault("E102", path, {"target": shown_link(first)})
         elif not os.access(file, os.R_OK):
             return Fault("E212", path, {"why": "permission denied"})
     except FileNotFoundError:
-        return Fault("E102", path, {"target": os.readlink(file) if file.is_symlink() else "nothing"})
+        return Fault("E102", path, {"target": shown_link(os.readlink(file)) if file.is_symlink() else "nothing"})
     except OSError as error:
         return Fault("E212", path, {"why": error.strerror or "input error"})
     return None

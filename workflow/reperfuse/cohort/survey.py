@@ -9,7 +9,7 @@ from typing import Any
 
 from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reconcile
 from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
-from reperfuse.cohort.folds import plan_folds, read_folds, write_folds
+from reperfuse.cohort.folds import balance, plan_folds, read_folds, write_folds
 from reperfuse.cohort.index import Index, find_sessions, scan, stamped, twins
 from reperfuse.core.errors import ConfigError, Fault
 from reperfuse.core.files import write_json
@@ -135,7 +135,19 @@ def _folds(
         )
         if plan.rows != before or not path.exists():
             write_folds(path, plan.rows)
-        plans[study] = {"n_folds": plan.n_folds, "n": len(plan.rows), "notices": plan.notices}
+            # Asked once more, so that the notices of the first draw and of later runs are the same.
+            plan = plan_folds(
+                plan.rows,
+                candidates,
+                n_folds=section["n_folds"],
+                salt=section["salt"],
+                frozen=frozen is not None,
+            )
+        plans[study] = {
+            "n_folds": plan.n_folds,
+            "balance": balance(plan.rows, n_folds=plan.n_folds),
+            "notices": plan.notices,
+        }
     return plans
 
 

@@ -65,3 +65,8 @@ def write_marker(path: str | Path) -> None:
 def is_marker(path: str | Path) -> bool:
     """Whether a file stands for an image that could not be made."""
     return Path(path).stat().st_size == 0
+
+
+def shown_link(target: str) -> str:
+    """Return a link's target as messages name it: without telling where this machine keeps things."""
+    return f"…/{Path(target).name}" if os.path.isabs(target) else target[-160:]

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import write_marker
-from reperfuse.core.records import digests_of, key_of, read_record, write_record
+from reperfuse.core.records import digests_of, key_of, name_of, read_record, write_record
 from reperfuse.core.reruns import aside
 
 THREAD_VARIABLES = (
@@ -35,7 +35,7 @@ class Job:
     ----------
     snakemake : object
         What Snakemake gives a script. ``output.record`` is the record, the other outputs are images;
-        ``input.records`` are the records of the steps before.
+        ``input.records`` are the records of the results before.
     """
 
     def __init__(self, snakemake: Any) -> None:
@@ -51,14 +51,15 @@ class Job:
         self.src: Any = snakemake.params.get("src")
         self.bids_dir = Path(snakemake.config["bids_dir"])
         self.participant_id: str = snakemake.wildcards.get("sub", "cohort")
-        self.records = {r["step"]: r for r in map(read_record, snakemake.input.get("records", []))}
+        self.all_records = [read_record(path) for path in snakemake.input.get("records", [])]
+        self.records = {record["step"]: record for record in self.all_records}
         self.faults: list[Fault] = []
         self.facts: dict[str, Any] = {}
 
     @property
     def digests(self) -> dict[str, Any]:
         """What the results of this job are made from."""
-        after = {step: record["key"] for step, record in self.records.items()}
+        after = {name_of(record): record["key"] for record in self.all_records}
         return digests_of(self.cfg, self.snakemake.params.code, self.src, after)
 
     @property

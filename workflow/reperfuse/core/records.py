@@ -77,9 +77,14 @@ def faults_of(record: Mapping[str, Any]) -> list[Fault]:
     return [Fault(**fault) for fault in record["faults"]]
 
 
-def read_by_patient(paths: Iterable[str | Path]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Read records: participant_id → step → record."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for record in map(read_record, paths):
+def name_of(record: Mapping[str, Any]) -> str:
+    """Return how the records of later results refer to this one."""
+    return f"{record['participant_id']}/{record['step']}"
+
+
+def by_patient(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Arrange records: participant_id → step → record."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for record in records:
         found.setdefault(record["participant_id"], {})[record["step"]] = record
     return found

@@ -1,9 +1,10 @@
 """Recognise results when Snakemake's own memory of them is gone.
 
 Snakemake knows what a result was made from as long as ``.snakemake`` is there. Results that were copied without
-it carry the same digests in their records. Before a run, each record is compared with what would be made now: a
-stale one is put aside, so that Snakemake sees a missing output and makes it again; a current one keeps its
-place, and its dates are put in order where copying has mixed them up.
+it carry the same digests in their records. Before a run, each record is compared with what would be made now. A
+stale one is dated back, so that Snakemake sees that its inputs are newer; one that has no inputs is put aside, so
+that what follows from it misses it. A current one stays, or comes back, and its dates are put in order where
+copying has mixed them up.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Expected:
     cfg, code, src
         What the rule's ``params`` hold.
     after : mapping
-        Name of each step before → path of its record.
-    outputs : sequence of str
-        Every output of the job, the record included.
+        Name of each result before, as records name it → path of its record.
+    files : sequence of str
+        What Snakemake dates the job by: every output, and the benchmark.
     """
 
     record: str
@@ -40,19 +41,19 @@ class Expected:
     code: str
     src: Any
     after: Mapping[str, str] = field(default_factory=dict)
-    outputs: Sequence[str] = ()
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """How many results without Snakemake's memory were found, and which of them are stale."""
+    """How many results without Snakemake's memory are current, and the records of those that are stale."""
 
     current: int
     stale: tuple[str, ...]
 
 
 def aside(record: str | Path) -> Path:
-    """Return where a stale record is put."""
+    """Return where the stale record of a job without inputs is put."""
     return Path(f"{record}.stale")
 
 
@@ -74,35 +75,34 @@ def reconcile(expected: Iterable[Expected], metadata: Path) -> Recognised:
         ``.snakemake/metadata``.
     """
     keys: dict[str, str] = {}
-    made: dict[str, Sequence[str]] = {}
+    files: dict[str, Sequence[str]] = {}
     current, stale = 0, []
     for one in expected:
-        after = {step: keys[path] for step, path in one.after.items()}
+        after = {name: keys[path] for name, path in one.after.items()}
         keys[one.record] = key_of(digests_of(one.cfg, one.code, one.src, after))
-        made[one.record] = one.outputs
+        files[one.record] = one.files
         record, old = Path(one.record), aside(one.record)
         if not (record.exists() or old.exists()) or remembered(one.record, metadata):
             continue
         found = record if record.exists() else old
         if read_json(found).get("key") == keys[one.record]:
-            if found is old:
-                old.rename(record)
-            _put_in_order(one.outputs, [path for before in one.after.values() for path in made[before]])
+            found.replace(record)
+            _put_in_order(one.files, [path for before in one.after.values() for path in files[before]])
             current += 1
+            continue
+        if one.after:
+            os.utime(record, (1, 1))
         else:
-            if found is record:
-                record.replace(old)
-            stale.append(one.record)
+            found.replace(old)
+        stale.append(one.record)
     return Recognised(current, tuple(stale))
 
 
-def _put_in_order(outputs: Sequence[str], inputs: Sequence[str]) -> None:
-    """Date outputs after inputs, where every file is there and copying mixed them up."""
-    try:
-        newest = max((os.stat(path).st_mtime_ns for path in inputs), default=0)
-        oldest = min(os.stat(path).st_mtime_ns for path in outputs)
-    except FileNotFoundError:
-        return
-    if oldest < newest:
-        for path in outputs:
-            os.utime(path)
+def _put_in_order(files: Sequence[str], inputs: Sequence[str]) -> None:
+    """Date files after inputs, where copying mixed them up."""
+    dates = [os.stat(path).st_mtime_ns for path in files if os.path.exists(path)]
+    newest = max((os.stat(path).st_mtime_ns for path in inputs if os.path.exists(path)), default=0)
+    if min(dates, default=newest) < newest:
+        for path in files:
+            if os.path.exists(path):
+                os.utime(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ class Normalisation:
     jacobian : Volume or None
         Determinant on the template grid: image mm³ per template mm³, affine included.
     facts : dict
-        ``start``, ``nmi_affine``, ``nmi_syn`` (within the template's brain), ``brain_dice``,
-        ``affine_determinant``, ``jacobian_min``, ``jacobian_max`` (within the template's brain), ``accepted``.
+        ``start``, ``nmi_affine``, ``nmi_syn`` (where both brains are), ``brain_dice``,
+        ``affine_determinant``, ``jacobian_min`` and ``jacobian_max`` (in the brain too), ``accepted``.
     accepted : bool
         Whether it may be used.
     faults : tuple of Fault
@@ -87,23 +87,22 @@ def normalise(
     template : Volume
         The template; skull-stripped.
     lesion : ndarray of bool, or None
-        On the moving grid: left out of the metric, widened by ``lesion_margin_mm``, so that infarcted tissue does
-        not pull the template along (cost-function masking, Brett et al., NeuroImage 14:486, 2001).
+        On the moving grid: left out of the metric, widened by ``lesion_margin_mm``, so that infarcted tissue
+        does not pull the template along (cost-function masking, Brett et al., NeuroImage 14:486, 2001).
     moving_name, template_name : str
         For the faults.
     affine_iterations, syn_iterations : sequence of int
-        At most this many iterations per level, coarse to fine; each level doubles the resolution, the last is the
-        template's own. Rigid, then affine, run over the first.
+        At most this many iterations per level, coarse to fine; each level doubles the resolution, the last is
+        the template's own. Rigid, then affine, run over the first.
     affine_step, syn_step, flow_sigma, total_sigma
-        Optimiser's steps, and SyN's smoothing of the update and of the total field, in voxels (variance), as ANTs
-        has them.
+        Optimiser's steps, and SyN's smoothing of the update and of the total field, as ANTs has them.
     syn_metric, syn_bins
         ``mattes`` with so many bins, or ``CC`` with that radius in voxels.
     bins, sampling_rate, threshold, winsorize, margin_mm, working_mm, seed
         As in ``reperfuse.imaging.registration.rigid``, for the linear stages.
     min_nmi, min_dice, max_jacobian
-        Not accepted below, below, and above; nor where the field folds (a determinant of 0 or less) in the brain,
-        nor with a determinant under ``1 / max_jacobian``.
+        Not accepted below, below, and where a Jacobian determinant in the brain is above ``max_jacobian`` or
+        under ``1 / max_jacobian``; a field that folds (0 or less) is thus refused.
 
     Returns
     -------
@@ -149,6 +148,7 @@ def normalise(
             window=8,
         ),
     ]
+    named = {"moving": moving_name, "fixed": template_name}
     whys: list[str] = []
     result = Normalisation(None, None, {"accepted": False, "start": STARTS[-1]}, False, ())
     for start in STARTS:
@@ -180,20 +180,21 @@ def normalise(
         whys.append(" and ".join(against))
     else:
         expected = (
-            f"a normalised mutual information of at least {min_nmi}, a brain with a Dice of at least {min_dice}, "
-            f"and a Jacobian determinant between {1 / max_jacobian:.2f} and {max_jacobian}"
+            f"a normalised mutual information of at least {min_nmi}, a brain with a Dice of at least "
+            f"{min_dice}, and a Jacobian determinant between {1 / max_jacobian:.2f} and {max_jacobian}"
         )
-        values = {"moving": moving_name, "fixed": template_name, "why": whys[-1], "expected_quality": expected}
-        return Normalisation(
-            result.warp, result.jacobian, result.facts, False, (Fault("E150", "", values),)
-        )
+        values = {
+            "moving": moving_name,
+            "fixed": template_name,
+            "why": whys[-1],
+            "expected_quality": expected,
+        }
+        return Normalisation(result.warp, result.jacobian, result.facts, False, (Fault("E150", "", values),))
     faults = []
     if whys:
-        values = {"moving": moving_name, "fixed": template_name, "start": start, "why": whys[-1]}
-        faults.append(Fault("W150", "", values))
-    return Normalisation(
-        result.warp, result.jacobian, {**result.facts, "accepted": True}, True, tuple(faults)
-    )
+        faults.append(Fault("W150", "", {**named, "start": start, "why": whys[-1]}))
+    facts = {**result.facts, "accepted": True}
+    return replace(result, facts=facts, accepted=True, faults=tuple(faults))
 
 
 def _halving(levels: int) -> tuple[int, ...]:
@@ -226,15 +227,16 @@ def _measured(
     index = {}
     for name, one in (("nmi_affine", straight), ("nmi_syn", warp)):
         pulled = to_template(moving, one, interpolation="linear").data
-        index[name] = nmi(template.data[template_mask], pulled[template_mask], bins=bins)
+        # Tissue upon tissue only: the brain's outline alone would make noise look related.
+        there = to_template(moving.like(brain), one, interpolation="linear").data
+        both = there & template_mask
+        index[name] = nmi(template.data[both], pulled[both], bins=bins)
     determinant = jacobian(warp)
     inside = determinant.data[template_mask]
     facts = {
         "start": start,
         **{name: round(value, 4) for name, value in index.items()},
-        "brain_dice": round(
-            dice(to_template(moving.like(brain), warp, interpolation="linear").data, template_mask), 4
-        ),
+        "brain_dice": round(dice(there, template_mask), 4),
         "affine_determinant": round(float(np.linalg.det(warp.matrix[:3, :3])), 4),
         "jacobian_min": round(float(inside.min()), 4),
         "jacobian_max": round(float(inside.max()), 4),

@@ -11,7 +11,7 @@ import numpy as np
 from reperfuse.core.errors import Fault
 from reperfuse.imaging.alignment_quality import Quality, measure, objections
 from reperfuse.imaging.ants_engine import EngineError, Stage
-from reperfuse.imaging.rigid_fit import coarsen, foreground, prepare, start_matrix, weight_centres, winsorized
+from reperfuse.imaging.rigid_fit import Pair, coarsen, foreground, start_matrix, weight_centres, winsorized
 from reperfuse.imaging.volume import Volume
 
 
@@ -63,7 +63,7 @@ def rigid(
     starts: Sequence[str],
     metric: str,
     bins: int,
-    sampling_rate: float,
+    sample_points: int,
     iterations: Sequence[int],
     shrink_factors: Sequence[int],
     smoothing_mm: Sequence[float],
@@ -93,8 +93,10 @@ def rigid(
         For the faults.
     starts : sequence of {"centre of mass", "moments", "identity"}
         Attempts in order; the next one only where the one before was not accepted.
-    metric, bins, sampling_rate, iterations, shrink_factors, smoothing_mm, gradient_step, threshold, window
+    metric, bins, iterations, shrink_factors, smoothing_mm, gradient_step, threshold, window
         See ``reperfuse.imaging.ants_engine.Stage``.
+    sample_points : int
+        The metric reads about as many voxels of the region at the finest level, half of them at most.
     winsorize : pair of float
         Quantiles at which intensities are cut.
     margin_mm : float
@@ -117,8 +119,7 @@ def rigid(
     Notes
     -----
     Mattes mutual information (Mattes et al., IEEE TMI 22:120, 2003) by antsRegistration (Avants et al.,
-    Front Neuroinform 7:39, 2014). Where one image is stripped and the other is not, the other is cut to the
-    brain as well: the skull's edge otherwise pulls an ADC map by some millimetres.
+    Front Neuroinform 7:39, 2014).
     """
     brain = fixed_mask.astype(bool) if fixed_mask is not None and fixed_mask.any() else foreground(fixed)
     small_fixed = coarsen(winsorized(fixed, winsorize), working_mm)
@@ -127,18 +128,18 @@ def rigid(
     small_mask = None
     if moving_mask is not None:
         small_mask = coarsen(moving.like(moving_mask.astype(bool)), working_mm).data
+    pair = Pair.prepare(small_fixed, small_moving, small_brain, margin_mm, seed)
     stage = Stage(
         transform=f"Rigid[{gradient_step}]",
         metric=metric,
         bins=bins,
-        sampling_rate=sampling_rate,
+        sampling_rate=min(0.5, sample_points / int(pair.region.sum())),
         iterations=iterations,
         shrink_factors=shrink_factors,
         smoothing_mm=smoothing_mm,
         threshold=threshold,
         window=window,
     )
-    pair = prepare(small_fixed, small_moving, small_brain, small_mask, margin_mm, seed)
     centres = weight_centres(small_fixed, small_moving, small_brain, small_mask)
     limits = {
         "min_nmi": min_nmi,

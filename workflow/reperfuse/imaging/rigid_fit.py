@@ -1,4 +1,4 @@
-"""One rigid fit: what is stripped, what is cut away, from where it starts."""
+"""One rigid fit: what is cut away, how coarse it is, from where it starts."""
 
 from __future__ import annotations
 
@@ -10,45 +10,39 @@ from scipy import ndimage
 
 from reperfuse.imaging.alignment_quality import nmi_within
 from reperfuse.imaging.ants_engine import EngineError, Stage, fit
-from reperfuse.imaging.grids import centre_mm, invert, resample
+from reperfuse.imaging.grids import centre_mm
 from reperfuse.imaging.volume import Volume
-
-# A ring around the brain mask tells a stripped image from a whole head; it starts off the mask's own errors.
-RING_FROM_MM = 4.0
-# A carried mask is as wrong as the alignment that carried it, so it is widened before it cuts.
-CARRIED_MARGIN_MM = 6.0
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images at working resolution, the fixed one cut to where the metric looks."""
+    """Two images at working resolution, the fixed one cut to the region that the metric reads."""
 
     fixed: Volume
     moving: Volume
     brain: np.ndarray
     region: np.ndarray
-    moving_mask: np.ndarray | None
-    fixed_is_bare: bool
-    moving_is_bare: bool | None
-    margin_mm: float
     seed: int
+
+    @classmethod
+    def prepare(cls, fixed: Volume, moving: Volume, brain: np.ndarray, margin_mm: float, seed: int) -> Pair:
+        """Widen the brain mask to the region and cut the rest away: it would cost smoothing time only."""
+        box = box_of(brain, border=int(np.ceil(margin_mm / min(fixed.zooms))) + 3)
+        region = ndimage.distance_transform_edt(~brain[box], sampling=fixed.zooms) <= margin_mm
+        return cls(cut_to(fixed, box), moving, brain[box], region, seed)
 
     def fit(self, stage: Stage, start: np.ndarray) -> np.ndarray:
         """Return the matrix found from a start."""
-        if self.moving_is_bare is not None:
-            cut = self.fixed_is_bare != self.moving_is_bare
-            return self._fit(stage, start, self.moving_mask if cut else None)
-        matrix = self._fit(stage, start, None)
-        carried = resample(
-            self.fixed.like(self.brain), self.moving, invert(matrix), interpolation="nearest"
-        ).data
-        if not carried.any():
-            return matrix
-        away = _distance(self.moving, carried, max(self.margin_mm, CARRIED_MARGIN_MM))
-        if is_bare(self.moving, carried, away, self.margin_mm) == self.fixed_is_bare:
-            return matrix
-        fine = stage.levels(slice(-2, None))
-        return self._fit(fine, matrix, away <= CARRIED_MARGIN_MM)
+        found = fit(
+            self.fixed,
+            self.moving,
+            [stage],
+            start=start,
+            fixed_mask=self.region,
+            moving_mask=None,
+            seed=self.seed,
+        )
+        return found.matrix
 
     def mirrored(self, stage: Stage, matrix: np.ndarray, bins: int) -> float:
         """Return the normalised mutual information that the mirrored moving image reaches.
@@ -60,82 +54,10 @@ class Pair:
         flip[0, 3] = 2 * centre[0]
         moving = Volume(self.moving.data, flip @ self.moving.affine)
         try:
-            found = replace(self, moving=moving)._fit(stage.levels(slice(None, -1)), matrix, None)
+            found = replace(self, moving=moving).fit(stage.levels(slice(None, -1)), matrix)
         except EngineError:
             return 1.0
         return nmi_within(self.fixed, moving, found, self.brain, bins=bins)
-
-    def _fit(self, stage: Stage, start: np.ndarray, moving_cut: np.ndarray | None) -> np.ndarray:
-        """Fit; a cut of the moving image says that both are to be stripped."""
-        fixed, moving = self.fixed, self.moving
-        if moving_cut is not None:
-            fixed = fixed.like(np.where(self.brain, fixed.data, 0))
-            moving = moving.like(np.where(moving_cut, moving.data, 0))
-        return fit(
-            fixed,
-            moving,
-            [stage],
-            start=start,
-            fixed_mask=self.region,
-            moving_mask=None,
-            seed=self.seed,
-        ).matrix
-
-
-def prepare(
-    fixed: Volume,
-    moving: Volume,
-    brain: np.ndarray,
-    moving_mask: np.ndarray | None,
-    margin_mm: float,
-    seed: int,
-) -> Pair:
-    away = _distance(fixed, brain, margin_mm)
-    region = away <= margin_mm
-    box = box_of(region, border=3)
-    bare = None
-    if moving_mask is not None:
-        bare = is_bare(moving, moving_mask, _distance(moving, moving_mask, margin_mm), margin_mm)
-    return Pair(
-        fixed=cut_to(fixed, box),
-        moving=moving,
-        brain=brain[box],
-        region=region[box],
-        moving_mask=moving_mask,
-        fixed_is_bare=is_bare(fixed, brain, away, margin_mm),
-        moving_is_bare=bare,
-        margin_mm=margin_mm,
-        seed=seed,
-    )
-
-
-def _distance(volume: Volume, mask: np.ndarray, reach_mm: float) -> np.ndarray:
-    """Return the distance to a mask in mm, and infinity beyond a box that holds all within reach."""
-    border = int(np.ceil(reach_mm / min(volume.zooms))) + 1
-    box = box_of(mask, border=border)
-    away = np.full(mask.shape, np.inf, dtype=np.float32)
-    away[box] = ndimage.distance_transform_edt(~mask[box], sampling=volume.zooms)
-    return away
-
-
-def is_bare(volume: Volume, mask: np.ndarray, away: np.ndarray, margin_mm: float) -> bool:
-    """Whether an image is empty around its brain, that is, stripped of the skull.
-
-    Parameters
-    ----------
-    volume : Volume
-        The image.
-    mask, away : ndarray
-        Brain mask, and the distance to it in mm.
-    margin_mm : float
-        Outer radius of the ring that is looked at.
-    """
-    ring = (away > RING_FROM_MM) & (away <= max(margin_mm, 2 * RING_FROM_MM))
-    if not ring.any() or not mask.any():
-        return False
-    # Interpolation rings a little around a stripped brain: faint is empty.
-    faint = 0.01 * float(np.median(np.abs(volume.data[mask])))
-    return float(np.mean(np.abs(volume.data[ring]) > faint)) < 0.3
 
 
 def winsorized(volume: Volume, quantiles: Sequence[float]) -> Volume:

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 
 from reperfuse.core.errors import Fault, Refusal
+from reperfuse.core.files import shown_link
 from reperfuse.imaging import checks
 
 GZIP = b"\x1f\x8b"
@@ -91,7 +92,7 @@ def _content(path: Path, limits: ReadLimits, name: str) -> bytes:
         raw = path.read_bytes()
     except FileNotFoundError:
         if path.is_symlink():
-            raise Refusal("E102", path=name, target=_target(os.readlink(path))) from None
+            raise Refusal("E102", path=name, target=shown_link(os.readlink(path))) from None
         raise Refusal("E100", path=name, why="it is not there") from None
     except OSError as error:
         raise Refusal("E212", path=name, why=error.strerror or "input error") from None
@@ -99,13 +100,8 @@ def _content(path: Path, limits: ReadLimits, name: str) -> bytes:
         raise Refusal("E101", path=name)
     if len(raw) < 1024 and raw[:2] != GZIP and any(pointer in raw for pointer in POINTERS):
         first = raw.decode("utf-8", "replace").splitlines()[0]
-        raise Refusal("E102", path=name, target=_target(first))
+        raise Refusal("E102", path=name, target=shown_link(first))
     return raw
-
-
-def _target(link: str) -> str:
-    """Name a link's target without telling where this machine keeps things."""
-    return link[-160:] if not os.path.isabs(link) else f"…/{Path(link).name}"
 
 
 def _excess(declared: int, file_bytes: int, limits: ReadLimits) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A nonlinear transform between a template and an image: applied, measured, saved in files that ANTs reads."""
+"""A nonlinear transform between a template and an image: applied, measured, saved as ANTs saves it."""
 
 from __future__ import annotations
 

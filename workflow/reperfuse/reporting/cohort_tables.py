@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reperfuse.reporting.pages import CRITERION_NAMES, fragment, to_float
+from reperfuse.reporting.pages import CRITERION_NAMES, Section, fragment, to_float
 from reperfuse.reporting.plots import LinkOf
 
 Rows = Sequence[Mapping[str, Any]]
@@ -127,3 +127,15 @@ def excluded_table(excluded: Rows, link: LinkOf) -> Markup:
         groups=[(code, len(group["patients"]), group["rows"], group["example"]) for code, group in ranked],
         link=link,
     )
+
+
+def folds_section(folds: Mapping[str, Mapping[str, Any]]) -> Section:
+    """Return how the folds of each study are filled.
+
+    Parameters
+    ----------
+    folds : mapping
+        Study to ``balance`` (rows of fold, n, n per label) and ``notices``.
+    """
+    html = fragment("cohort_folds.html.j2", folds=folds) if folds else ""
+    return Section("Folds", "folds", html)

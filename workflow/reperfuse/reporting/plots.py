@@ -59,6 +59,10 @@ def svg_text(figure: Figure, extra: str = "") -> str:
     text = re.sub(
         r' id="(figure|axes|patch|text|matplotlib\.axis|[xy]tick|line2d|legend|PathCollection)_\d+"', "", text
     )
+    # Matplotlib names clip regions by bounds whose last bits may differ from run to run.
+    salt = matplotlib.rcParams["svg.hashsalt"]
+    for n, name in enumerate(dict.fromkeys(re.findall(r"url\(#(p[0-9a-f]{10})\)", text))):
+        text = text.replace(name, f"{salt}-clip{n}")
     return text.replace("</svg>", f"{extra}</svg>").strip() + "\n"
 
 
