@@ -98,6 +98,7 @@ def test_a_ragged_row_concerns_its_patient_only(tmp_path: Path) -> None:
     faults = [fault for fault in clinical.faults if fault.code == "E130"]
     assert [(f.participant_id, f.values["line"]) for f in faults] == [("sub-1", 2), ("sub-4", 5)]
     assert clinical.refused["sub-1"]["*"].code == "E130"
+    assert reconcile(clinical, ["sub-1", "sub-2", "sub-3", "sub-4"]) == [], "a refused row is there"
 
 
 def test_an_unclosed_quotation_mark_swallows_nobody(tmp_path: Path) -> None:

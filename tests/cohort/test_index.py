@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from reperfuse.cohort.index import Index, find_sessions, scan, stamped, twins
 from reperfuse.core.provenance import Stamps
 from reperfuse.core.settings import fill, load_schema
@@ -175,6 +176,44 @@ def test_a_file_that_may_not_be_read_is_named(tree: Tree, monkeypatch: pytest.Mo
     root = tree("sub-1/dwi/sub-1_ADC.nii.gz", content=b"\x1f\x8b" * 2000)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert codes(index_of(root)) == [("E212", "sub-1")]
+
+
+def test_links_that_lead_to_themselves_are_named(tree: Tree) -> None:
+    root = tree("sub-1/ses-01/dwi/sub-1_ses-01_trace.nii.gz")
+    image = root / "sub-1/ses-01/dwi/sub-1_ses-01_ADC.nii.gz"
+    image.symlink_to(image.name)
+    for folder in ("sub-2", "sub-1/ses-02", "derivatives/manual"):
+        (root / folder).parent.mkdir(exist_ok=True)
+        (root / folder).symlink_to(Path(folder).name)
+    assert find_sessions(root) == {"J0": "01"}
+    index = index_of(root, sessions={"J0": "01"})
+    assert codes(index) == [("E212", "sub-1")] and "symbolic links" in index.faults[0].reason
+    assert list(index.participants) == ["sub-1"] and list(index.participants["sub-1"]["J0"]) == ["trace"]
+
+
+def test_a_folder_that_may_not_be_entered_takes_out_its_patient_only(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("sub-1/ses-01/dwi/sub-1_ses-01_ADC.nii.gz", "sub-2/ses-01/dwi/sub-2_ses-01_ADC.nii.gz")
+    scandir = os.scandir
+
+    def closed(path: str | Path) -> Any:
+        if Path(path) in (root / "sub-1", root / "sub-1/ses-01"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert find_sessions(root) == {"J0": "01"}
+    index = index_of(root, sessions={"J0": "01"})
+    assert codes(index) == [("E212", "sub-1")] and index.faults[0].path == "sub-1"
+    assert "adc" in index.participants["sub-2"]["J0"]
+
+
+def test_a_link_does_not_tell_where_this_machine_keeps_things(tree: Tree) -> None:
+    root = tree("sub-1/dwi/sub-1_trace.nii.gz")
+    (root / "sub-1/dwi/sub-1_ADC.nii.gz").symlink_to("/home/someone/store/SHA256E-s9--ab.nii.gz")
+    sentence = index_of(root).faults[0].sentence
+    assert "SHA256E-s9--ab.nii.gz" in sentence and "someone" not in sentence
 
 
 def test_spaces_and_accents_above_the_dataset_do_not_matter(tmp_path: Path) -> None:

@@ -180,6 +180,22 @@ def test_nan_inside_the_head_excludes_above_the_limit(head: SimpleNamespace, nif
     assert refused(nifti("c.nii.gz", np.full(DATA.shape, np.nan, np.float32))).fault.code == "E110"
 
 
+def test_a_masked_map_with_nan_around_the_brain_is_used(head: SimpleNamespace, nifti: Writer) -> None:
+    data = np.where(head.brain, head.adc, np.nan).astype(np.float32)
+    volume, faults = read_volume(nifti("a.nii.gz", data, head.affine))
+    assert [fault.code for fault in faults] == ["W110"]
+    np.testing.assert_array_equal(volume.data > 0, head.brain & (head.adc > 0))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_lost_slice_is_no_background(axis: int, whole: bool, head: SimpleNamespace, nifti: Writer) -> None:
+    data = head.s0.copy()
+    middle = np.indices(data.shape)[axis] == data.shape[axis] // 2
+    data[middle if whole else middle & head.brain] = np.inf
+    assert refused(nifti("a.nii.gz", data, head.affine)).fault.code == "E110"
+
+
 def test_nan_in_one_volume_of_a_series_counts(head: SimpleNamespace, nifti: Writer) -> None:
     series = np.stack([head.s0, head.trace], -1)
     series[head.fluid, 1] = np.nan

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from reperfuse.imaging.reader import read_optional
-from reperfuse.imaging.volume import Volume, encode, same_grid, sidecar_path, write_volume
+from reperfuse.imaging.volume import Volume, encode, same_grid, sidecar_path, verify, write_volume
 
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 1.5, -0.8, -80], [0, 0.6, 3.0, -50], [0, 0, 0, 1]])
 
@@ -57,6 +57,23 @@ def test_the_sidecar_names_the_bytes_beside_it(tmp_path: Path) -> None:
     write_volume(path, image(), {"Units": "1e-6 mm2/s"}, tr_s=None)
     sidecar = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
     assert sidecar == {"Units": "1e-6 mm2/s", "ImageSHA256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def test_a_sidecar_of_another_image_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "sub-1_ADC.nii.gz"
+    write_volume(path, image(), {"Units": "1e-6 mm2/s"})
+    assert verify(path)
+    newer = sidecar_path(path).read_text(encoding="utf-8")
+    # Interrupted between the two: the sidecar is of the new image, the image is the old one.
+    path.write_bytes(encode(Volume(image().data + 1, image().affine)))
+    assert not verify(path)
+    write_volume(path, image())
+    assert verify(path)
+    for text in (newer[:-20], "{}", "[]"):
+        sidecar_path(path).write_text(text, encoding="utf-8")
+        assert not verify(path)
+    sidecar_path(path).unlink()
+    assert not verify(path)
 
 
 def test_repetition_time_stands_in_the_header(tmp_path: Path) -> None:

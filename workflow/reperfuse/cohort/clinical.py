@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reperfuse.cohort.columns import Source, sidecar, sources
-from reperfuse.cohort.gather import Reader
+from reperfuse.cohort.gather import EVERYTHING, Reader
 from reperfuse.cohort.sheet import Sheet, read_sheet
 from reperfuse.cohort.values import Value
 from reperfuse.cohort.variables import STANDARD
@@ -169,12 +169,13 @@ def reconcile(clinical: Clinical, participants: Iterable[str]) -> list[Fault]:
     """Compare rows with folders.
 
     W126 a folder without row, W127 a row without folder, W125 where the two may be one patient because they
-    differ in leading zeros only.
+    differ in leading zeros only. A row that was refused is one all the same.
     """
     folders = set(participants)
+    refused = {name for name, found in clinical.refused.items() if EVERYTHING in found}
     bare = {re.sub(r"^sub-0+(?=.)", "sub-", name): name for name in sorted(clinical.rows)}
     faults = []
-    for name in sorted(folders - set(clinical.rows)):
+    for name in sorted(folders - set(clinical.rows) - refused):
         other = bare.get(re.sub(r"^sub-0+(?=.)", "sub-", name))
         if other and other not in folders:
             faults.append(Fault("W125", "", {"other": other}, name))

@@ -224,7 +224,8 @@ def absent(bids_dir: Path, path: str) -> Fault | None:
         elif not os.access(file, os.R_OK):
             return Fault("E212", path, {"why": "permission denied"})
     except FileNotFoundError:
-        return Fault("E102", path, {"target": shown_link(os.readlink(file)) if file.is_symlink() else "nothing"})
+        target = shown_link(os.readlink(file)) if file.is_symlink() else "nothing"
+        return Fault("E102", path, {"target": target})
     except OSError as error:
         return Fault("E212", path, {"why": error.strerror or "input error"})
     return None

@@ -215,7 +215,8 @@ def finite(
     zooms : tuple
         Voxel size in mm.
     limit_percent : float
-        Share of the head's voxels up to which the image is still used.
+        Share of the head's voxels up to which the image is still used. Voxels that hang together with the
+        border are background, unless whole planes of the head are lost.
 
     Raises
     ------
@@ -231,11 +232,31 @@ def finite(
         bad, mean = ~good.all(axis=3), clean.mean(axis=3)
     else:
         bad, mean = ~good, clean
+    damage = _damage(bad)
+    if damage.any():  # a lost slice must not split the head
+        nearest = ndimage.distance_transform_edt(bad, zooms, return_distances=False, return_indices=True)
+        mean = np.where(damage, mean[tuple(nearest)], mean)
     head = head_mask(mean, zooms)
-    share = 100.0 * np.count_nonzero(bad & head) / max(int(np.count_nonzero(head)), 1)
+    share = 100.0 * np.count_nonzero(damage & head) / max(int(np.count_nonzero(head)), 1)
     if not head.any() or share > limit_percent:
         raise Refusal("E110", path=path, percent=f"{share if head.any() else 100:.1f}", limit=limit_percent)
     return clean, [Fault("W110", path, {"count": count})]
+
+
+def _damage(bad: np.ndarray) -> np.ndarray:
+    """Return the bad voxels that are no background: enclosed ones, and whole planes between others.
+
+    What hangs together with the image's border is background: a masked map may hold NaN there.
+    """
+    border = np.ones_like(bad)
+    border[1:-1, 1:-1, 1:-1] = False
+    damage = bad & ~ndimage.binary_propagation(border & bad, mask=bad)
+    for axis in range(3):
+        planes = np.moveaxis(damage, axis, 0)
+        kept = np.flatnonzero(~np.moveaxis(bad, axis, 0).all(axis=(1, 2)))
+        if kept.size:
+            planes[np.setdiff1d(np.arange(kept[0], kept[-1]), kept)] = True
+    return damage
 
 
 def varied(data: np.ndarray, *, path: str) -> None:

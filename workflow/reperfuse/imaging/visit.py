@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -108,7 +108,10 @@ class Visit:
         try:
             return work(role)
         except Refusal as refusal:
-            self.faults.append(refusal.fault.of("", path=self.sources[role].name()))
+            source, fault = self.sources[role], refusal.fault
+            sidecars = {path.name: source.name(path) for path in source.metadata}
+            fault = replace(fault, path=sidecars.get(fault.path, fault.path))
+            self.faults.append(fault.of("", path=source.name()))
             return None
 
     def read(self, role: str) -> Volume:

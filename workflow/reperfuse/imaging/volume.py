@@ -12,7 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from reperfuse.core.files import write_bytes, write_json
+from reperfuse.core.files import read_json, write_bytes, write_json
 
 SAFE_DTYPES = (np.uint8, np.int16, np.int32, np.float32)
 
@@ -108,3 +108,12 @@ def write_volume(
         digest = hashlib.sha256(content).hexdigest()
         write_json(sidecar_path(path), {**sidecar, "ImageSHA256": digest})
     write_bytes(path, content)
+
+
+def verify(path: str | Path) -> bool:
+    """Whether an image is the one that its sidecar was written for; not so where either is absent."""
+    try:
+        told = read_json(sidecar_path(path))
+        return bool(told["ImageSHA256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
