@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint bench lock torch slurm clean
+.PHONY: help install demo test lint bench docs lock torch slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(VENV)/.dev ## side-by-side timings behind the claims of the documentati
 	@set -e; for claim in benchmarks/*.py; do \
 	    echo "$$claim"; PYTHONPATH=workflow $(BIN)/python "$$claim"; \
 	done
+
+docs: $(VENV)/.default ## write config/README.md from the schemas
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings
 
 lock: $(VENV)/.dev ## resolve the locks again; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) --output-file $(LOCK) requirements/default.in

@@ -2,7 +2,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-if not workflow.overwrite_configfiles:
+if not workflow.overwrite_configfiles and exists("config/config.yaml"):
 
     configfile: "config/config.yaml"
 

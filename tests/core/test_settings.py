@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reperfuse.core.errors import ConfigError
-from reperfuse.core.settings import document, fill, load_schema, resolve
+from reperfuse.core.settings import document, fill, load_schema, readme, resolve
 
 SCHEMAS = Path(__file__).parents[2] / "workflow/schemas"
 PLACES = {"bids_dir": "data", "output_dir": "results"}
@@ -48,3 +48,8 @@ def test_defaults_are_copied_not_shared() -> None:
 def test_every_key_is_described() -> None:
     for name, part in document(load_schema(SCHEMAS)):
         assert part.get("description") or part.get("properties"), f"{name} has no description"
+
+
+def test_the_page_of_keys_is_what_the_schemas_say() -> None:
+    page = (SCHEMAS.parents[1] / "config/README.md").read_text(encoding="utf-8")
+    assert page == readme(SCHEMAS), "run `make docs`"

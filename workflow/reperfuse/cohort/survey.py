@@ -48,7 +48,8 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     out = {fault.participant_id for fault in faults if fault.code in PATIENT_OUT}
     active = {sub: visits for sub, visits in participants.items() if visits and sub not in out}
     clinical = _clinical(config["clinical"], bids_dir, sessions)
-    judged = {study: lacks(_roles(active), clinical, need) for study, need in requirements.items()}
+    usable = {sub: _roles(active.get(sub, {})) for sub in participants}
+    judged = {study: lacks(usable, clinical, need) for study, need in requirements.items()}
     manifest = {
         "sessions": sessions,
         "session_ids": {visit: f"ses-{label}" for visit, label in sessions.items()},
@@ -110,8 +111,8 @@ def _clinical(section: Mapping[str, Any], bids_dir: Path, sessions: Mapping[str,
     return read_clinical(tables, root=bids_dir, sessions=sessions, **options)
 
 
-def _roles(active: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list[str]]]:
-    return {sub: {visit: sorted(roles) for visit, roles in found.items()} for sub, found in active.items()}
+def _roles(visits: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {visit: sorted(roles) for visit, roles in visits.items()}
 
 
 def _folds(

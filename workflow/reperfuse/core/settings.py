@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import yaml
 
 from reperfuse.core.errors import ConfigError
+from reperfuse.core.files import write_text
 
 
 @cache
@@ -98,8 +101,37 @@ def _expected(error: Any) -> str:
 
 
 def document(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every key with its dotted name, for the page that documents them."""
+    """Yield every key with its dotted name, a section before its keys."""
     for key, part in schema.get("properties", {}).items():
         name = f"{prefix}{key}"
         yield name, part
         yield from document(part, f"{name}.")
+
+
+def readme(folder: Path) -> str:
+    """Return the page that explains every key, as Markdown."""
+    lines = [
+        "# Configuration",
+        "",
+        "`bids_dir` and `output_dir` suffice; everything else is found or has the default below. Unknown keys are",
+        "errors. *stated*: the value is from the paper or standard that the key implements; *measured*: chosen by a",
+        "measurement; *assumed*: a choice of this project, listed in every report. This page is written from the",
+        "schemas by `make docs`.",
+        "",
+    ]
+    for name, part in document(load_schema(folder)):
+        text = " ".join(str(part.get("description", "")).split())
+        if "properties" in part:
+            lines += [f"## `{name}`" if "." not in name else f"### `{name}`", "", text, ""]
+            continue
+        default = json.dumps(part["default"], ensure_ascii=False) if "default" in part else ""
+        source = f" ({part['x-source']})" if "x-source" in part else ""
+        shown = f" Default: `{default}`{source}." if default else ""
+        lines += [f"- `{name}`: {text}{shown}"]
+    text = "\n".join(lines)
+    return re.sub(r"\n(- .*)\n(##)", r"\n\1\n\n\2", text) + "\n"
+
+
+if __name__ == "__main__":
+    schemas = Path(__file__).resolve().parents[2] / "schemas"
+    write_text(schemas.parents[1] / "config/README.md", readme(schemas))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from reperfuse.imaging.volume import Volume
@@ -43,7 +44,7 @@ def rotation_deg(matrix: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
-def rigid_matrix(angles_deg: np.ndarray, shift_mm: np.ndarray, centre: np.ndarray) -> np.ndarray:
+def rigid_matrix(angles_deg: ArrayLike, shift_mm: ArrayLike, centre: ArrayLike) -> np.ndarray:
     """Return the rotation about x, then y, then z around a centre, followed by a shift.
 
     Parameters
@@ -52,7 +53,7 @@ def rigid_matrix(angles_deg: np.ndarray, shift_mm: np.ndarray, centre: np.ndarra
         Degrees, mm and RAS mm.
     """
     rotation = np.eye(3)
-    for axis, angle in enumerate(np.radians(angles_deg)):
+    for axis, angle in enumerate(np.radians(np.asarray(angles_deg, dtype=float))):
         i, j = (axis + 1) % 3, (axis + 2) % 3
         turn = np.eye(3)
         turn[i, i] = turn[j, j] = np.cos(angle)
@@ -60,7 +61,7 @@ def rigid_matrix(angles_deg: np.ndarray, shift_mm: np.ndarray, centre: np.ndarra
         rotation = turn @ rotation
     matrix = np.eye(4)
     matrix[:3, :3] = rotation
-    matrix[:3, 3] = np.asarray(centre) + shift_mm - rotation @ np.asarray(centre)
+    matrix[:3, 3] = np.asarray(centre) + np.asarray(shift_mm) - rotation @ np.asarray(centre)
     return matrix
 
 

@@ -122,20 +122,21 @@ def normalise(
     if lesion is not None and lesion.any():
         near = ndimage.distance_transform_edt(~lesion.astype(bool), sampling=moving.zooms) <= lesion_margin_mm
         kept = ~coarsen(moving.like(near), working_mm).data
-    linear = {
-        "metric": "mattes",
-        "bins": bins,
-        "sampling_rate": sampling_rate,
-        "iterations": tuple(affine_iterations),
-        "shrink_factors": _halving(len(affine_iterations)),
-        "smoothing_mm": tuple(float(n) for n in range(len(affine_iterations), 0, -1)),
-        "threshold": threshold,
-        "window": 10,
-    }
+    turned = Stage(
+        transform=f"Rigid[{affine_step}]",
+        metric="mattes",
+        bins=bins,
+        sampling_rate=sampling_rate,
+        iterations=tuple(affine_iterations),
+        shrink_factors=_halving(len(affine_iterations)),
+        smoothing_mm=tuple(float(n) for n in range(len(affine_iterations), 0, -1)),
+        threshold=threshold,
+        window=10,
+    )
     levels = _halving(len(syn_iterations))
     stages = [
-        Stage(transform=f"Rigid[{affine_step}]", **linear),
-        Stage(transform=f"Affine[{affine_step}]", **linear),
+        turned,
+        replace(turned, transform=f"Affine[{affine_step}]"),
         Stage(
             transform=f"SyN[{syn_step},{flow_sigma},{total_sigma}]",
             metric=syn_metric,
