@@ -9,8 +9,7 @@ from reperfuse.imaging.volume import write_volume
 from reperfuse.imaging.warp import write_warp
 
 with job:
-    cfg = {key: value for key, value in job.cfg.items() if key not in ("resolution_mm", "mask_lesion")}
-    cfg["lesion"] = None
+    cfg = {key: value for key, value in job.cfg.items() if key != "resolution_mm"}
     normalised = normalise_patient(
         read_present(job.images_before()),
         job.facts_of("register"),

@@ -11,7 +11,7 @@ from reperfuse.core.records import by_patient
 from reperfuse.core.tables import read_table
 from reperfuse.core.version import VERSION
 from reperfuse.reporting.cohort_page import CohortView, cohort_page, qc_rows
-from reperfuse.reporting.cohort_tables import folds_section
+from reperfuse.reporting.cohort_tables import assumed_section, folds_section
 
 with job:
     tables = {
@@ -23,9 +23,10 @@ with job:
         flow=[Stage(**stage) for stage in summary["flow"]],
         qc=[row for sub, records in by_patient(job.all_records).items() for row in qc_rows(sub, records)],
         eligibility=summary["eligibility"],
-        run={"reperfuse": VERSION, "configuration": digest(job.cfg)},
+        run={"reperfuse": VERSION, "configuration": digest(job.cfg["configuration"])},
         available=summary["available"],
         pages=summary["pages"],
         sessions=summary["sessions"],
     )
-    cohort_page(view, Path(snakemake.output.index).parent, more=[folds_section(summary["folds"])])
+    more = [folds_section(summary["folds"]), assumed_section(job.cfg["assumed"])]
+    cohort_page(view, Path(snakemake.output.index).parent, more=more)

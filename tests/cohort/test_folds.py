@@ -186,3 +186,10 @@ def test_a_damaged_table_is_told_with_its_line(tmp_path: Path, line: str) -> Non
     (tmp_path / "folds.tsv").write_text(f"participant_id\tfold\tstratum\tgroup\nsub-0\t1\t0\tsub-0\n{line}\n")
     with pytest.raises(ConfigError, match=r"folds\.tsv, line 3"):
         read_folds(tmp_path / "folds.tsv")
+
+
+def test_a_table_that_cannot_be_read_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "image.nii").write_bytes(b"\xff\x00")
+    for name in ("gone.tsv", "image.nii"):
+        with pytest.raises(ConfigError, match=f"{name} cannot be read"):
+            read_folds(tmp_path / name)

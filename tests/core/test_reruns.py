@@ -46,7 +46,10 @@ def test_a_stale_result_without_inputs_is_put_aside_and_comes_back(tmp_path: Pat
     expected = make(tmp_path)
     write(expected)
     prepare = tmp_path / "prepare.json"
-    other = [Expected(str(prepare), {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, [str(prepare)]), expected[1]]
+    other = [
+        Expected(str(prepare), {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, [str(prepare)]),
+        expected[1],
+    ]
     assert reconcile(other, tmp_path / "metadata").stale == (str(prepare), str(tmp_path / "lesions.json"))
     assert not prepare.exists() and aside(prepare).exists()
     assert reconcile(expected, tmp_path / "metadata").current == 2

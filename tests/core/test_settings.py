@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reperfuse.core.errors import ConfigError
-from reperfuse.core.settings import document, fill, load_schema, readme, resolve
+from reperfuse.core.settings import assumed, document, fill, load_schema, readme, resolve
 
 SCHEMAS = Path(__file__).parents[2] / "workflow/schemas"
 PLACES = {"bids_dir": "data", "output_dir": "results"}
@@ -53,3 +53,10 @@ def test_every_key_is_described() -> None:
 def test_the_page_of_keys_is_what_the_schemas_say() -> None:
     page = (SCHEMAS.parents[1] / "config/README.md").read_text(encoding="utf-8")
     assert page == readme(SCHEMAS), "run `make docs`"
+
+
+def test_assumed_values_are_listed_with_what_is_in_force() -> None:
+    config = resolve({**PLACES, "lesions": {"z_gate": 3}}, SCHEMAS)
+    found = assumed(config, SCHEMAS)
+    assert found["lesions.z_gate"] == 3
+    assert "lesions.thresholds" not in found, "stated by a paper"

@@ -20,11 +20,7 @@ from reperfuse.imaging.warp import Warp, from_template, jacobian, read_warp, to_
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/normalise.schema.yaml").read_text(encoding="utf-8"))
-SETTINGS = {
-    name: rule["default"]
-    for name, rule in SCHEMA["properties"].items()
-    if name not in ("resolution_mm", "mask_lesion")
-}
+SETTINGS = {name: rule["default"] for name, rule in SCHEMA["properties"].items() if name != "resolution_mm"}
 FAST = {"affine_iterations": [100, 50], "syn_iterations": [15, 4]}
 TEMPLATE, TEMPLATE_MASK = mni152(resolution_mm=4)
 
@@ -56,7 +52,6 @@ def run(**changes: Any) -> Normalisation:
     settings = {
         **SETTINGS,
         **FAST,
-        "lesion": None,
         "moving_name": "J0_s0",
         "template_name": "MNI152",
         **changes,
@@ -172,18 +167,9 @@ def test_the_metric_reads_within_the_masks_only(which: str, side: int) -> None:
     assert found.matrix[2, 3] == pytest.approx(8.0 * side, abs=1.0)
 
 
-def test_a_lesion_is_left_out_of_the_metric() -> None:
-    lesion = np.zeros(BRAIN.shape, dtype=bool)
-    lesion[14:26, 20:34, 12:24] = True
-    kept = run(lesion=lesion, syn_iterations=[3, 0])
-    plain = run(syn_iterations=[3, 0])
-    assert kept.accepted and kept.warp is not None and plain.warp is not None
-    assert not np.array_equal(kept.warp.forward.data, plain.warp.forward.data)
-
-
 def test_an_image_without_anatomy_is_refused() -> None:
     noise = np.random.default_rng(4).normal(500, 100, BRAIN.shape).astype(np.float32)
-    settings = {**SETTINGS, **FAST, "affine_iterations": [5, 0], "syn_iterations": [2, 0], "lesion": None}
+    settings = {**SETTINGS, **FAST, "affine_iterations": [5, 0], "syn_iterations": [2, 0]}
     names: dict[str, Any] = {"moving_name": "J0_s0", "template_name": "MNI152"}
     found = normalise(PATIENT.like(noise), BRAIN, TEMPLATE, TEMPLATE_MASK.data, **settings, **names)
     assert not found.accepted

@@ -16,7 +16,7 @@ from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json
 from reperfuse.core.provenance import code_digest
 from reperfuse.core.reruns import Expected, reconcile
-from reperfuse.core.settings import resolve
+from reperfuse.core.settings import assumed, resolve
 from reperfuse.studies.requirements import requirements
 
 LIBRARY = Path(reperfuse.__file__).resolve().parent.parent

@@ -48,7 +48,10 @@ rule report:
     benchmark:
         out("benchmarks/report.tsv")
     params:
-        cfg={key: config[key] for key in RESULTS},
+        cfg={
+            "configuration": {key: config[key] for key in RESULTS},
+            "assumed": assumed(config, ROOT / "workflow/schemas"),
+        },
         code=code("report", "reporting", TEMPLATES),
     conda:
         "../../envs/reporting.yaml"

@@ -63,7 +63,9 @@ def find_tables(bids_dir: Path, named: Sequence[str]) -> list[Path]:
     tables = [bids_dir / name for name in named]
     for name, path in zip(named, tables, strict=True):
         if not path.is_file():
-            raise ConfigError(f"clinical: tables: {name} is not in {bids_dir.name or bids_dir}")
+            raise ConfigError(
+                f"`clinical.tables` names {name}, which is not in {bids_dir}; give paths relative to the dataset."
+            )
     return tables
 
 

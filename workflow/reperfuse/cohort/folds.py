@@ -227,10 +227,14 @@ def read_folds(path: str | Path) -> list[FoldRow]:
     Raises
     ------
     ConfigError
-        A row is not a patient's only one, or its fold is not a whole number from 1 on.
+        The table cannot be read, a row is not a patient's only one, or its fold is not a whole number from 1 on.
     """
+    try:
+        table = read_table(path)
+    except (OSError, ValueError):
+        raise ConfigError(f"The fold table {path} cannot be read; restore it, or correct its path.") from None
     rows: dict[str, FoldRow] = {}
-    for number, row in enumerate(read_table(path), start=2):
+    for number, row in enumerate(table, start=2):
         name, fold = row.get("participant_id") or "", row.get("fold") or ""
         if not name or name in rows or not fold.isdecimal() or int(fold) < 1:
             raise ConfigError(

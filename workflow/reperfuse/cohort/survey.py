@@ -100,7 +100,7 @@ def _atlases(atlases: Mapping[str, Mapping[str, str]], stamps: Stamps) -> dict[s
         known = stamps.of(paths.values())
         for part, path in paths.items():
             if path not in known:
-                raise ConfigError(f"`atlases.{name}.{part}` is {files[part]}, which cannot be read.")
+                raise ConfigError(f"`atlases.{name}.{part}` is {files[part]}, which cannot be read; give its path.")
         found[name] = {part: known[path] for part, path in paths.items()}
     return found
 

@@ -108,6 +108,18 @@ def document(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         yield from document(part, f"{name}.")
 
 
+def assumed(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the values in force that neither a paper states nor a measurement chose: dotted name → value."""
+    found = {}
+    for name, part in document(load_schema(folder)):
+        if part.get("x-source") == "assumed":
+            value: Any = config
+            for key in name.split("."):
+                value = value.get(key) if isinstance(value, Mapping) else None
+            found[name] = value
+    return found
+
+
 def readme(folder: Path) -> str:
     """Return the page that explains every key, as Markdown."""
     lines = [

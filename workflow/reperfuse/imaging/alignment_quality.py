@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from reperfuse.imaging.grids import (
     centre_mm,
@@ -15,6 +16,12 @@ from reperfuse.imaging.grids import (
     transform_points,
 )
 from reperfuse.imaging.volume import Volume
+
+# Standard deviation of the blur that puts two indices on a par, in voxels of the moving image.
+BLUR_VOXELS = 1.0
+
+# Standard deviation of the blur that puts two indices on a par, in voxels of the moving image.
+BLUR_VOXELS = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Quality:
     off_centre_mm: float
     rotation_deg: float
     covered: float
+    nmi_fall: float = 0.0
     nmi_mirrored: float | None = None
 
 
@@ -131,6 +139,10 @@ def measure(
         overlap = dice(fixed_mask & seen, brain.data)
     centre = centre_mm(fixed, fixed_mask)[None]
     there = transform_points(matrix, centre)
+    # Between grids, interpolation blurs the moving image and so lowers the index by itself, most for coarse
+    # voxels and not at all where the grids coincide before the fit. Blurred beforehand, both are on a par.
+    blurred = moving.like(ndimage.gaussian_filter(moving.data.astype(np.float32), BLUR_VOXELS))
+    blurred_index = [nmi_within(fixed, blurred, m, fixed_mask, bins=bins) for m in (np.eye(4), matrix)]
     return Quality(
         nmi_before=nmi_within(fixed, moving, np.eye(4), fixed_mask, bins=bins),
         nmi_after=nmi_within(fixed, moving, matrix, fixed_mask, bins=bins),
@@ -139,6 +151,7 @@ def measure(
         off_centre_mm=float(np.linalg.norm(transform_points(matrix, centres[0][None]) - centres[1])),
         rotation_deg=rotation_deg(matrix),
         covered=float(seen[fixed_mask].mean()) if fixed_mask.any() else 0.0,
+        nmi_fall=blurred_index[0] - blurred_index[1],
     )
 
 
@@ -166,10 +179,8 @@ def objections(
         found.append(f"only {100 * quality.covered:.0f} % of the brain is in its field of view")
     if quality.nmi_after < min_nmi:
         found.append(f"the normalised mutual information is {quality.nmi_after:.3f}")
-    elif quality.nmi_after < quality.nmi_before - 0.005:
-        found.append(
-            f"the normalised mutual information fell from {quality.nmi_before:.3f} to {quality.nmi_after:.3f}"
-        )
+    elif quality.nmi_fall > 0.005:
+        found.append(f"the normalised mutual information fell by {quality.nmi_fall:.3f}")
     if quality.brain_dice is not None and quality.brain_dice < min_dice:
         found.append(f"the brain masks overlap with a Dice of {quality.brain_dice:.2f}")
     return found

@@ -11,6 +11,8 @@ from reperfuse.core.errors import Refusal
 from reperfuse.imaging.volume import Volume
 from reperfuse.imaging.warp import Warp, to_template
 
+DIFFUSION = ("s0", "trace", "adc")
+
 
 def pair_matrix(registration: Mapping[str, Any], fixed: str, moving: str) -> np.ndarray | None:
     """Return the accepted matrix of a pair from the facts of ``register``: fixed RAS mm to moving RAS mm."""
@@ -39,8 +41,9 @@ def mask_mapper(
     def to_mni(mask: Volume, visit: str) -> Volume:
         through = np.asarray(facts["to_reference"])
         if visit == "J1":
-            reference = str(registration.get("reference"))
-            matrices = (pair_matrix(registration, reference, f"J1_{name}") for name in ("s0", "trace", "adc"))
+            # Diffusion images of one visit share a space, so that any accepted pair of the two visits will do.
+            pairs = [(f"J0_{one}", f"J1_{two}") for one in DIFFUSION for two in DIFFUSION]
+            matrices = (pair_matrix(registration, fixed, moving) for fixed, moving in pairs)
             matrix = next((found for found in matrices if found is not None), None)
             if matrix is None:
                 raise Refusal("E160", step="register", image="J1 on the J0 grid")

@@ -53,7 +53,6 @@ def normalise(
     template: Volume,
     template_mask: np.ndarray,
     *,
-    lesion: np.ndarray | None,
     moving_name: str,
     template_name: str,
     affine_iterations: Sequence[int],
@@ -70,7 +69,6 @@ def normalise(
     winsorize: Sequence[float],
     margin_mm: float,
     working_mm: float,
-    lesion_margin_mm: float,
     min_nmi: float,
     min_dice: float,
     max_jacobian: float,
@@ -86,9 +84,6 @@ def normalise(
         Brain masks on the images' own grids.
     template : Volume
         The template; skull-stripped.
-    lesion : ndarray of bool, or None
-        On the moving grid: left out of the metric, widened by ``lesion_margin_mm``, so that infarcted tissue
-        does not pull the template along (cost-function masking, Brett et al., NeuroImage 14:486, 2001).
     moving_name, template_name : str
         For the faults.
     affine_iterations, syn_iterations : sequence of int
@@ -118,10 +113,6 @@ def normalise(
     small = coarsen(cut.like(np.where(brain, cut.data, 0)), working_mm)
     small_brain = coarsen(moving.like(brain), working_mm).data
     metric_region = ndimage.distance_transform_edt(~template_mask, sampling=template.zooms) <= margin_mm
-    kept = None
-    if lesion is not None and lesion.any():
-        near = ndimage.distance_transform_edt(~lesion.astype(bool), sampling=moving.zooms) <= lesion_margin_mm
-        kept = ~coarsen(moving.like(near), working_mm).data
     turned = Stage(
         transform=f"Rigid[{affine_step}]",
         metric="mattes",
@@ -161,7 +152,7 @@ def normalise(
                 stages,
                 start=guess,
                 fixed_mask=metric_region,
-                moving_mask=kept,
+                moving_mask=None,
                 seed=seed,
             )
             if found.warp is None or found.inverse_warp is None:

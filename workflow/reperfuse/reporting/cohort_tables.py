@@ -139,3 +139,9 @@ def folds_section(folds: Mapping[str, Mapping[str, Any]]) -> Section:
     """
     html = fragment("cohort_folds.html.j2", folds=folds) if folds else ""
     return Section("Folds", "folds", html)
+
+
+def assumed_section(values: Mapping[str, Any]) -> Section:
+    """Return the configuration's values that no paper states: dotted name to value."""
+    html = fragment("cohort_assumed.html.j2", values=values) if values else ""
+    return Section("Assumed values", "assumed", html)
