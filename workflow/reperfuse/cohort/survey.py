@@ -100,7 +100,9 @@ def _atlases(atlases: Mapping[str, Mapping[str, str]], stamps: Stamps) -> dict[s
         known = stamps.of(paths.values())
         for part, path in paths.items():
             if path not in known:
-                raise ConfigError(f"`atlases.{name}.{part}` is {files[part]}, which cannot be read; give its path.")
+                raise ConfigError(
+                    f"`atlases.{name}.{part}` is {files[part]}, which cannot be read; give its path."
+                )
         found[name] = {part: known[path] for part, path in paths.items()}
     return found
 
