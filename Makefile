@@ -17,10 +17,10 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint bench docs lock torch slurm clean
+.PHONY: help install demo test lint acute-dwi soop bench docs lock torch slurm clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
 install: $(VENV)/.default ## the locked packages into .venv
 
@@ -37,6 +37,15 @@ lint: $(VENV)/.dev build/tiny/.cohort ## style, types, and Snakemake's own advic
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile config/tiny.yaml
+
+acute-dwi: $(VENV)/.default ## three real scans from three sources, at ../shared/data; writes docs/results
+	$(BIN)/snakemake --cores $(CORES) --configfile config/acute-dwi.yaml
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/acute-dwi docs/results/acute-dwi.md \
+		"make acute-dwi" resources/reference/acute-dwi.tsv
+
+soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/results; about half an hour
+	$(BIN)/snakemake --cores $(CORES) --configfile config/soop.yaml
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/soop docs/results/soop.md "make soop"
 
 bench: $(VENV)/.dev ## side-by-side timings behind the claims of the documentation
 	@set -e; for claim in benchmarks/*.py; do \

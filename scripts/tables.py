@@ -16,6 +16,7 @@ with job:
     write_table(out.status, status, STATUS_COLUMNS)
     write_table(out.excluded, excluded, EXCLUDED_COLUMNS)
     write_table(out.eligibility, cohort.eligibility_rows(manifest), cohort.ELIGIBILITY_COLUMNS)
+    write_table(out.quality, cohort.quality_rows(manifest, records), cohort.QUALITY_COLUMNS)
     write_table(out.lesions, cohort.lesion_rows(records), cohort.LESION_COLUMNS)
     write_table(out.growth, cohort.growth_rows(records), cohort.GROWTH_COLUMNS)
     write_table(out.loads, cohort.load_rows(records), cohort.LOAD_COLUMNS)

@@ -10,6 +10,7 @@ rule tables:
         excluded=out("cohort/excluded.tsv"),
         status=out("cohort/status.tsv"),
         eligibility=out("cohort/eligibility.tsv"),
+        quality=out("cohort/quality.tsv"),
         lesions=out("lesions.tsv"),
         growth=out("growth.tsv"),
         loads=out("loads.tsv"),

@@ -17,6 +17,10 @@ LESION_COLUMNS = (
     "dice_given",
 )
 LOAD_COLUMNS = ("participant_id", "visit", "atlas", "label", "name", "side", "volume_ml", "percent_of_region")
+QUALITY_COLUMNS = (
+    *("participant_id", "session_id", "visit", "adc_unit", "adc_median", "adc_negative_percent", "evidence"),
+    *("brain_ml", "brain_method", "skull_stripped", "coverage_mm"),
+)
 GROWTH_COLUMNS = ("participant_id", "criterion", "growth_ml")
 
 Manifest = Mapping[str, Any]
@@ -55,6 +59,28 @@ def lesion_rows(records: Iterable[Record]) -> Rows:
         if record["step"] == "lesions"
         for row in record["facts"].get("rows", [])
     ]
+
+
+def quality_rows(manifest: Manifest, records: Iterable[Record]) -> Rows:
+    """Return the rows of ``cohort/quality.tsv``: how each visit's unit was settled, and its brain."""
+    rows = []
+    for record in records:
+        if record["step"] != "prepare":
+            continue
+        for visit, facts in sorted(record["facts"].items()):
+            unit = facts.get("adc_unit") or {}
+            rows.append(
+                {
+                    **{name: facts.get(name) for name in QUALITY_COLUMNS},
+                    "participant_id": record["participant_id"],
+                    "session_id": manifest["session_ids"].get(visit, ""),
+                    "visit": visit,
+                    "adc_unit": unit.get("unit"),
+                    "adc_median": unit.get("median"),
+                    "evidence": unit.get("evidence"),
+                }
+            )
+    return rows
 
 
 def load_rows(records: Iterable[Record]) -> Rows:
