@@ -11,12 +11,6 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-
-
-envvars:
-    "REPERFUSE_MANIFEST",
-
-
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/imaging.smk"
 include: "workflow/rules/reporting.smk"

@@ -41,7 +41,8 @@ def bare_snakefile(n: int) -> str:
         made = [f"work/{{sub}}/{name}.nii.gz" for name in IMAGES.get(step, ())]
         text += f"rule {step}:\n    input: {[*records, *images]}\n"
         text += f"    output: {[f'work/{{sub}}/{step}.json', *made]}\n    log: 'logs/{step}/{{sub}}.log'\n"
-        text += f"    benchmark: 'benchmarks/{step}/{{sub}}.tsv'\n    params: cfg={{'a': 1}}, code='x'\n    script: 's.py'\n\n"
+        text += f"    benchmark: 'benchmarks/{step}/{{sub}}.tsv'\n    params: cfg={{'a': 1}}, code='x'\n"
+        text += "    script: 's.py'\n\n"
     steps = list(layout.AFTER)
     text += f"rule report:\n    input: expand('work/{{sub}}/{{step}}.json', sub=SUBS, step={steps})\n"
     return text + "    output: 'index.html'\n    script: 's.py'\n"
@@ -80,7 +81,7 @@ def main(n: int = 1000) -> None:
         found = {size: measure(size, Path(folder) / str(size)) for size in sizes}
     slopes = {}
     for name in ("ours", "bare"):
-        (cpu1, kb1), (cpu2, kb2), (cpu3, kb3) = (found[size][name] for size in sizes)
+        (cpu1, _), (cpu2, kb2), (cpu3, kb3) = (found[size][name] for size in sizes)
         jobs = steps * (sizes[2] - sizes[1])
         slopes[name] = ((cpu3 - cpu2) / jobs * 1000, (kb3 - kb2) / jobs)
         early = (cpu2 - cpu1) / (steps * (sizes[1] - sizes[0])) * 1000

@@ -22,7 +22,11 @@ from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
-CONFIG = "bids_dir: bids\noutput_dir: {}\nnormalise: {{resolution_mm: 4, affine_iterations: [100, 50, 20], syn_iterations: [30, 10]}}\n"
+CONFIG = """\
+bids_dir: bids
+output_dir: {}
+normalise: {{resolution_mm: 4, affine_iterations: [100, 50, 20], syn_iterations: [30, 10]}}
+"""
 
 
 class Named(dict):

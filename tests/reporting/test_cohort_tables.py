@@ -5,7 +5,9 @@ from reperfuse.reporting.cohort_tables import assumed_section, folds_section
 
 def test_folds_are_shown_with_their_balance_and_notices() -> None:
     balance = [{"fold": 1, "n": 3, "n_0": 1, "n_1": 2}, {"fold": 2, "n": 2, "n_0": 1, "n_1": 1}]
-    html = folds_section({"outcome": {"n_folds": 2, "balance": balance, "notices": ["<b>few</b> patients"]}}).html
+    html = folds_section(
+        {"outcome": {"n_folds": 2, "balance": balance, "notices": ["<b>few</b> patients"]}}
+    ).html
     assert "<td>3</td><td>1</td><td>2</td>" in html
     assert "&lt;b&gt;few" in html, "text is escaped"
 

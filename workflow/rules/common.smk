@@ -26,11 +26,15 @@ TEMPLATES = sorted((LIBRARY / "reperfuse/reporting").glob("templates/*"))
 try:
     config.update(resolve(config, ROOT / "workflow/schemas"))
     if workflow.is_main_process:
-        os.environ["REPERFUSE_MANIFEST"] = str(
-            survey(config, requirements(config["studies"]))
-        )
+        manifest = survey(config, requirements(config["studies"]))
+        os.environ.update(REPERFUSE_MANIFEST=str(manifest))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+
+envvars:
+    "REPERFUSE_MANIFEST",
+
 
 MANIFEST = os.environ["REPERFUSE_MANIFEST"]
 cohort = read_json(MANIFEST)

@@ -73,9 +73,7 @@ rule normalise:
     """Warp the patient's anatomy to the MNI152 template."""
     input:
         records=records_before("normalise"),
-        images=images_before(
-            "prepare", only=("J0_s0", "J0_trace", "J0_adc", "J0_brain", "J0_t1w")
-        ),
+        images=images_before("prepare", only=("J0_s0", "J0_trace", "J0_adc", "J0_brain", "J0_t1w")),
         head=rules.template.output.head,
         brain=rules.template.output.brain,
     output:

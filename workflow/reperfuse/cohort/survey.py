@@ -39,6 +39,7 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     """
     bids_dir, output_dir = Path(config["bids_dir"]), Path(config["output_dir"])
     check_places(bids_dir, output_dir)
+    check_sections(config)
     index, sessions = _index(config, bids_dir, output_dir)
     stamps = Stamps(bids_dir, output_dir / "work/stamps.json")
     participants = stamped(index, stamps)
@@ -83,6 +84,20 @@ def check_places(bids_dir: Path, output_dir: Path) -> None:
             f"`output_dir` is {output_dir}, inside the dataset {bids_dir}; "
             "give a place outside it or below its derivatives/."
         )
+
+
+def check_sections(config: Mapping[str, Any]) -> None:
+    """Refuse values that no schema can hold against each other."""
+    lesions, register = config["lesions"], config["register"]
+    known = [f"adc{cut:g}{raw}" for cut in lesions["thresholds"] for raw in ("", "_raw")]
+    if lesions["lesion_criterion"] not in known:
+        raise ConfigError(
+            f"`lesions.lesion_criterion` is {lesions['lesion_criterion']}; expected one of {', '.join(known)}."
+        )
+    levels = {name: len(register[name]) for name in ("iterations", "shrink_factors", "smoothing_mm")}
+    if len(set(levels.values())) > 1:
+        found = ", ".join(f"`register.{name}` has {n}" for name, n in levels.items())
+        raise ConfigError(f"{found} levels; expected the same number in each.")
 
 
 def _index(config: Mapping[str, Any], bids_dir: Path, output_dir: Path) -> tuple[Index, dict[str, str]]:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reperfuse.cohort.survey import check_places, check_sections, survey
+from reperfuse.core.errors import ConfigError
+from reperfuse.core.files import read_json
+from reperfuse.core.settings import resolve
+from reperfuse.studies.requirements import requirements
+
+SCHEMAS = Path(__file__).parents[2] / "workflow/schemas"
+
+
+def configured(tmp_path: Path, **sections: Any) -> dict[str, Any]:
+    places = {"bids_dir": str(tmp_path / "bids"), "output_dir": str(tmp_path / "out")}
+    return resolve({**places, **sections}, SCHEMAS)
+
+
+def add(tmp_path: Path, participant_id: str, *suffixes: str) -> None:
+    for suffix in suffixes:
+        path = tmp_path / f"bids/{participant_id}/dwi/{participant_id}_{suffix}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(path.name.encode(), mtime=0))
+
+
+def surveyed(tmp_path: Path, **sections: Any) -> tuple[Path, dict[str, Any]]:
+    config = configured(tmp_path, **sections)
+    path = survey(config, requirements(config["studies"]))
+    return path, read_json(path)
+
+
+def test_the_manifest_is_named_by_its_content(tmp_path: Path) -> None:
+    add(tmp_path, "sub-1", "ADC", "trace")
+    path, manifest = surveyed(tmp_path)
+    assert surveyed(tmp_path)[0] == path, "the same dataset has the same manifest"
+    assert sorted(manifest["active"]["sub-1"]["J0"]) == ["adc", "trace"]
+    add(tmp_path, "sub-2", "ADC")
+    assert surveyed(tmp_path)[0] != path
+
+
+def test_nothing_in_the_manifest_tells_where_things_are(tmp_path: Path) -> None:
+    add(tmp_path, "sub-1", "ADC")
+    atlas = tmp_path / "elsewhere/atlas.nii.gz"
+    atlas.parent.mkdir()
+    atlas.write_bytes(b"x")
+    path, _ = surveyed(tmp_path, atlases={"a": {"image": str(atlas), "labels": str(atlas)}})
+    assert str(tmp_path) not in path.read_text()
+    assert str(tmp_path) not in (tmp_path / "out/work/stamps.json").read_text()
+
+
+def test_who_lacks_what_is_judged_for_everybody_with_a_folder(tmp_path: Path) -> None:
+    add(tmp_path, "sub-1", "ADC", "trace")
+    add(tmp_path, "sub-2", "ADC")
+    (tmp_path / "bids/sub-2/dwi/sub-2_ADC.nii.gz").write_bytes(b"")
+    _, manifest = surveyed(tmp_path)
+    assert list(manifest["active"]) == ["sub-1"]
+    assert {sub: bool(faults) for sub, faults in manifest["eligibility"]["imputation"].items()} == {
+        "sub-1": False,
+        "sub-2": True,
+    }
+
+
+def test_folds_are_drawn_once_and_kept(tmp_path: Path) -> None:
+    for i in range(1, 7):
+        add(tmp_path, f"sub-{i}", "ADC", "trace")
+    surveyed(tmp_path, studies={"imputation": {"n_folds": 2}})
+    table = tmp_path / "out/cohort/folds-imputation.tsv"
+    before = table.read_text().splitlines()
+    add(tmp_path, "sub-7", "ADC", "trace")
+    surveyed(tmp_path, studies={"imputation": {"n_folds": 2}})
+    after = table.read_text().splitlines()
+    assert len(after) == len(before) + 1
+    assert set(before) <= set(after)
+
+
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        (
+            {"lesions": {"thresholds": [480]}},
+            "`lesions.lesion_criterion` is adc620; expected one of adc480, adc480_raw.",
+        ),
+        ({"register": {"iterations": [9, 9, 9]}}, "`register.iterations` has 3"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(tmp_path: Path, sections: dict, sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_sections(configured(tmp_path, **sections))
+    assert sentence in str(error.value)
+
+
+def test_results_do_not_go_among_raw_data(tmp_path: Path) -> None:
+    raw = tmp_path / "bids"
+    (raw / "derivatives").mkdir(parents=True)
+    check_places(raw, raw / "derivatives/reperfuse")
+    for place in (raw, raw / "sub-1", raw / "derivatives/../sub-1"):
+        with pytest.raises(ConfigError, match="inside the dataset"):
+            check_places(raw, place)
+    with pytest.raises(ConfigError, match="not a folder"):
+        check_places(tmp_path / "absent", tmp_path / "out")
