@@ -19,6 +19,10 @@ include: "workflow/rules/reporting.smk"
 recognise_results()
 
 
+onstart:
+    write_drawn(cohort, Path(config["output_dir"]))
+
+
 rule all:
     default_target: True
     input:

@@ -36,7 +36,7 @@ images = fill({}, load_schema(Path(sys.argv[2]) / "schemas", "images"))
 start = time.perf_counter()
 root = Path(sys.argv[1])
 patterns = {k: v for k, v in images.items() if k != "select"}
-index = scan(root, images=patterns, select={}, sessions=find_sessions(root))
+index = scan(root, images=patterns, select={}, sessions=dict(zip(("J0", "J1"), find_sessions(root))))
 print(index.n_files, time.perf_counter() - start)
 """
 PEER = """

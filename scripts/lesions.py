@@ -29,4 +29,11 @@ with job:
     job.note(lesions.faults)
     job.facts.update(lesions.facts)
     for name, volume in lesions.images.items():
-        write_volume(job.images()[name], volume, job.sidecar(Type="Lesion"))
+        space = lesions.facts["space"].get(name)
+        read = [job.uri(f"{name[:2]}_{image}") for image in ("adc", "trace", "brain")]
+        about = {
+            "Type": "Lesion",
+            "SpatialReference": space or read[0],
+            "Criterion": lesions.criterion_of(name),
+        }
+        write_volume(job.images()[name], volume, job.sidecar(Sources=[] if space else read, **about))

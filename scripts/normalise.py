@@ -2,10 +2,11 @@ from reperfuse.core.job import Job
 
 job = Job(snakemake)
 
+from reperfuse.core.files import write_json
 from reperfuse.imaging.patient_normalisation import normalise_patient
 from reperfuse.imaging.reader import read_optional, read_present
 from reperfuse.imaging.template import NAME
-from reperfuse.imaging.volume import write_volume
+from reperfuse.imaging.volume import sidecar_path, write_volume
 from reperfuse.imaging.warp import write_warp
 
 with job:
@@ -25,4 +26,6 @@ with job:
         write_volume(outputs[name], volume, job.sidecar(SpatialReference=NAME))
     if normalised.warp:
         fields = {"forward": outputs["to-MNI_warp"], "inverse": outputs["from-MNI_warp"]}
+        for path in fields.values():
+            write_json(sidecar_path(path), job.sidecar(SpatialReference=NAME, Units="mm"))
         write_warp(normalised.warp, affine=snakemake.output.affine, **fields)

@@ -6,13 +6,15 @@ job = Job(snakemake)
 
 from reperfuse.cohort import derivatives, layout
 from reperfuse.core.files import read_json
+from reperfuse.core.tables import write_table
 from reperfuse.core.version import VERSION
 
 with job:
     manifest = read_json(snakemake.input.manifest)
     output_dir = Path(snakemake.output.description).parent
-    steps = {sub: layout.steps_of(visits) for sub, visits in manifest["active"].items()}
-    images = layout.images_of(snakemake.config["lesions"]["thresholds"])
-    files = derivatives.publishable(output_dir, steps, manifest["sessions"], images)
-    derivatives.publish(output_dir, files, Path(snakemake.output.files))
+    images = layout.images_of(job.cfg["thresholds"])
+    files = derivatives.publishable(output_dir, images, manifest["sessions"], job.all_records)
+    derivatives.publish(output_dir, files, manifest["active"])
     derivatives.describe(output_dir, job.bids_dir, version=VERSION)
+    rows = [{"file": path, "source": source} for path, source in files.items()]
+    write_table(snakemake.output.files, rows, derivatives.COLUMNS)

@@ -12,4 +12,10 @@ with job:
     job.note(registered.faults)
     job.facts.update(registered.facts)
     for name, volume in registered.images.items():
-        write_volume(outputs[name], volume, job.sidecar(SpatialReference=registered.facts["reference"]))
+        about = {
+            "SpatialReference": job.uri(registered.facts["reference"]),
+            "Resolution": "of the J0 ADC map",
+        }
+        units = {"Units": "1e-6 mm2/s"} if name.endswith("_adc") else {}
+        source = job.uri(registered.facts["sources"][name])
+        write_volume(outputs[name], volume, job.sidecar(Sources=[source], **about, **units))

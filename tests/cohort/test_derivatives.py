@@ -20,13 +20,20 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def records(**facts: dict) -> list[dict]:
+    return [{"participant_id": "sub-1", "step": step, "facts": facts.get(step, {})} for step in IMAGES]
+
+
 def test_names_follow_bids_with_and_without_sessions() -> None:
     assert layout.published("sub-1", "J1_adc620", SESSIONS) == (
         "sub-1/ses-02/dwi/sub-1_ses-02_label-L_desc-adc620_mask.nii.gz"
     )
     assert layout.published("sub-1", "J0_s0", {}) == "sub-1/dwi/sub-1_desc-preproc_S0map.nii.gz"
-    assert layout.published("sub-1", "space-J0_adc", SESSIONS) == (
+    assert layout.published("sub-1", "space-J0_adc", SESSIONS, source="J1_adc") == (
         "sub-1/ses-02/dwi/sub-1_ses-02_space-J0_desc-preproc_ADC.nii.gz"
+    )
+    assert layout.published("sub-1", "J0_lesion", {}, space="MNI152Lin") == (
+        "sub-1/dwi/sub-1_space-MNI152Lin_label-L_desc-lesion_mask.nii.gz"
     )
 
 
@@ -38,8 +45,8 @@ def test_no_two_images_share_a_published_name() -> None:
 
 def test_markers_are_not_published_and_sidecars_are(tmp_path: Path) -> None:
     root = dataset(tmp_path)
-    files = publishable(root, {"sub-1": ["prepare", "lesions"]}, SESSIONS, IMAGES)
-    publish(root, files, root / "cohort/published.tsv")
+    files = publishable(root, IMAGES, SESSIONS, records())
+    publish(root, files, ["sub-1"])
     found = sorted(str(p.relative_to(root)) for p in (root / "sub-1").rglob("*") if p.is_file())
     assert found == [
         "sub-1/ses-01/dwi/sub-1_ses-01_desc-preproc_ADC.json",
@@ -51,11 +58,11 @@ def test_markers_are_not_published_and_sidecars_are(tmp_path: Path) -> None:
 
 
 def test_what_is_gone_is_unpublished_and_what_is_new_replaces_the_old(tmp_path: Path) -> None:
-    root, table = dataset(tmp_path), tmp_path / "cohort/published.tsv"
-    publish(root, publishable(root, {"sub-1": ["prepare", "lesions"]}, SESSIONS, IMAGES), table)
+    root = dataset(tmp_path)
+    publish(root, publishable(root, IMAGES, SESSIONS, records()), ["sub-1"])
     write_marker(root / "work/sub-1/J0_adc.nii.gz")
     write_text(root / "work/sub-1/J0_lesion.nii.gz", "another mask")
-    publish(root, publishable(root, {"sub-1": ["prepare", "lesions"]}, SESSIONS, IMAGES), table)
+    publish(root, publishable(root, IMAGES, SESSIONS, records()), ["sub-1"])
     dwi = root / "sub-1/ses-01/dwi"
     assert [p.name for p in dwi.iterdir()] == ["sub-1_ses-01_label-L_desc-lesion_mask.nii.gz"]
     assert (dwi / "sub-1_ses-01_label-L_desc-lesion_mask.nii.gz").read_text() == "another mask"
@@ -72,3 +79,31 @@ def test_the_description_names_its_source_and_no_path(tmp_path: Path) -> None:
     assert description["DatasetType"] == "derivative"
     assert str(tmp_path) not in (tmp_path / "out/dataset_description.json").read_text()
     assert "not a medical device" in (tmp_path / "out/README").read_text().lower()
+
+
+def test_an_image_is_published_under_the_visit_and_space_that_it_is_of(tmp_path: Path) -> None:
+    root = dataset(tmp_path)
+    write_text(root / "work/sub-1/space-J0_gre.nii.gz", "image")
+    facts = {
+        "register": {"sources": {"space-J0_gre": "J0_gre"}},
+        "lesions": {"space": {"J0_lesion": "MNI152Lin"}},
+    }
+    names = list(publishable(root, IMAGES, SESSIONS, records(**facts)))
+    assert "sub-1/ses-01/anat/sub-1_ses-01_space-J0_desc-preproc_T2starw.nii.gz" in names
+    assert "sub-1/ses-01/dwi/sub-1_ses-01_space-MNI152Lin_label-L_desc-lesion_mask.nii.gz" in names
+
+
+def test_pages_of_patients_who_left_are_removed(tmp_path: Path) -> None:
+    root = dataset(tmp_path)
+    for name in ("report/sub-1.html", "report/sub-2.html", "report/figures/sub-2/a.svg"):
+        write_text(root / name, "page")
+    publish(root, {}, ["sub-1"])
+    assert sorted(p.name for p in (root / "report").iterdir()) == ["figures", "sub-1.html"]
+    assert not (root / "report/figures/sub-2").exists()
+
+
+def test_a_damaged_description_of_the_dataset_is_no_reason_to_stop(tmp_path: Path) -> None:
+    for content in (b"{", b"[]", b'{"Name": "\xe9"}'):
+        (tmp_path / "dataset_description.json").write_bytes(content)
+        describe(tmp_path / "out", tmp_path, version="0.1.0")
+        assert read_json(tmp_path / "out/dataset_description.json")["Name"].startswith("Reperfuse")

@@ -36,7 +36,7 @@ def index_of(root: Path, **kwargs: Any) -> Index:
     arguments = {
         "images": {role: patterns for role, patterns in IMAGES.items() if role != "select"},
         "select": {},
-        "sessions": find_sessions(root),
+        "sessions": dict(zip(("J0", "J1"), find_sessions(root), strict=False)),
         **kwargs,
     }
     return scan(root, **arguments)
@@ -48,7 +48,7 @@ def codes(index: Index) -> list[tuple[str, str]]:
 
 def test_sessions_are_found_and_become_visits(tree: Tree) -> None:
     root = tree("sub-1/ses-01/dwi/sub-1_ses-01_ADC.nii.gz", "sub-1/ses-02/dwi/sub-1_ses-02_ADC.nii.gz")
-    assert find_sessions(root) == {"J0": "01", "J1": "02"}
+    assert find_sessions(root) == ["01", "02"]
     found = index_of(root).participants["sub-1"]
     assert {visit: sorted(roles) for visit, roles in found.items()} == {"J0": ["adc"], "J1": ["adc"]}
 
@@ -185,7 +185,7 @@ def test_links_that_lead_to_themselves_are_named(tree: Tree) -> None:
     for folder in ("sub-2", "sub-1/ses-02", "derivatives/manual"):
         (root / folder).parent.mkdir(exist_ok=True)
         (root / folder).symlink_to(Path(folder).name)
-    assert find_sessions(root) == {"J0": "01"}
+    assert find_sessions(root) == ["01"]
     index = index_of(root, sessions={"J0": "01"})
     assert codes(index) == [("E212", "sub-1")] and "symbolic links" in index.faults[0].reason
     assert list(index.participants) == ["sub-1"] and list(index.participants["sub-1"]["J0"]) == ["trace"]
@@ -203,7 +203,7 @@ def test_a_folder_that_may_not_be_entered_takes_out_its_patient_only(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", closed)
-    assert find_sessions(root) == {"J0": "01"}
+    assert find_sessions(root) == ["01"]
     index = index_of(root, sessions={"J0": "01"})
     assert codes(index) == [("E212", "sub-1")] and index.faults[0].path == "sub-1"
     assert "adc" in index.participants["sub-2"]["J0"]

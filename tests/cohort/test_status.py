@@ -164,7 +164,7 @@ def test_boxes_say_where_they_come_from() -> None:
         ("readable", "found"),
         ("prepared", "readable"),
         ("registered", "prepared"),
-        ("with lesion volumes", "prepared"),
+        ("with lesion volumes", "found"),
         ("eligible for outcome", "found"),
         ("eligible for fusion", "found"),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reperfuse.cohort.survey import check_places, check_sections, survey
+from reperfuse.cohort.survey import check_places, check_sections, survey, write_drawn
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json
 from reperfuse.core.settings import resolve
@@ -64,17 +64,49 @@ def test_who_lacks_what_is_judged_for_everybody_with_a_folder(tmp_path: Path) ->
     }
 
 
+def begin(tmp_path: Path, **studies: Any) -> list[str]:
+    """Survey and begin a run; return the fold table's lines."""
+    write_drawn(surveyed(tmp_path, studies={"imputation": studies})[1], tmp_path / "out")
+    return (tmp_path / "out/cohort/folds-imputation.tsv").read_text().splitlines()
+
+
 def test_folds_are_drawn_once_and_kept(tmp_path: Path) -> None:
     for i in range(1, 7):
         add(tmp_path, f"sub-{i}", "ADC", "trace")
-    surveyed(tmp_path, studies={"imputation": {"n_folds": 2}})
-    table = tmp_path / "out/cohort/folds-imputation.tsv"
-    before = table.read_text().splitlines()
+    before = begin(tmp_path, n_folds=2)
     add(tmp_path, "sub-7", "ADC", "trace")
-    surveyed(tmp_path, studies={"imputation": {"n_folds": 2}})
-    after = table.read_text().splitlines()
+    after = begin(tmp_path, n_folds=2)
     assert len(after) == len(before) + 1
     assert set(before) <= set(after)
+
+
+def test_a_look_ahead_draws_no_folds(tmp_path: Path) -> None:
+    add(tmp_path, "sub-1", "ADC", "trace")
+    surveyed(tmp_path)
+    assert not (tmp_path / "out/cohort").exists()
+
+
+def test_a_frozen_table_is_used_and_ones_own_is_left_alone(tmp_path: Path) -> None:
+    for i in range(1, 7):
+        add(tmp_path, f"sub-{i}", "ADC", "trace")
+    own = begin(tmp_path, n_folds=2)
+    frozen = tmp_path / "frozen.tsv"
+    frozen.write_text("\n".join(own[:5]) + "\n")
+    _, manifest = surveyed(tmp_path, studies={"imputation": {"frozen_folds": str(frozen)}})
+    assert [row["participant_id"] for row in manifest["folds"]["imputation"]["rows"]] == [
+        line.split("\t")[0] for line in own[1:5]
+    ]
+    assert begin(tmp_path, n_folds=2, frozen_folds=str(frozen)) == own
+
+
+def test_more_than_two_sessions_are_not_guessed_at(tmp_path: Path) -> None:
+    for label in ("00", "01", "02"):
+        path = tmp_path / f"bids/sub-1/ses-{label}/dwi/sub-1_ses-{label}_ADC.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(label.encode() * 10)
+    with pytest.raises(ConfigError, match="00, 01, 02; say which is the baseline"):
+        surveyed(tmp_path)
+    assert sorted(surveyed(tmp_path, sessions={"J0": "01", "J1": "02"})[1]["active"]["sub-1"]) == ["J0", "J1"]
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_mask_voxels_a_hair_below_one_count(nifti: Writer) -> None:
 
 @pytest.mark.parametrize(
     ("values", "threshold"),
-    [((0, 255), "127.5"), ((0, 1000), "500"), ((1, 2), "1.5"), ((-1, 0), "-0.5"), ((0, 0.2), "0.5")],
+    [((0, 255), "127.5"), ((0, 1000), "500"), ((1, 2), "1.5"), ((0, 0.2), "0.5")],
 )
 def test_two_values_are_cut_halfway_and_probabilities_at_a_half(
     values: tuple[float, float], threshold: str, nifti: Writer
@@ -336,3 +336,20 @@ def test_the_header_is_judged_before_the_rest_is_inflated(nifti: Writer) -> None
     path = nifti("a.nii.gz", noise, wrap=lambda content: content[: len(content) // 2])
     assert refused(path).fault.code == "E103"
     assert refused(path, limits=ReadLimits(max_declared_gib=1e-4)).fault.code == "E105"
+
+
+def test_a_mask_below_zero_is_not_guessed_at(nifti: Writer) -> None:
+    with pytest.raises(Refusal, match="E121"):
+        read_mask(nifti("m.nii.gz", np.where(MASK, -1.0, 0.0)))
+
+
+def test_a_mask_of_nothing_but_nan_is_no_empty_lesion(nifti: Writer) -> None:
+    with pytest.raises(Refusal, match="E110"):
+        read_mask(nifti("m.nii.gz", np.full(MASK.shape, np.nan)))
+
+
+def test_a_damaged_image_of_ones_own_is_no_finding_about_the_patient(tmp_path: Path) -> None:
+    path = tmp_path / "J0_adc.nii.gz"
+    path.write_bytes(b"\x1f\x8b broken")
+    with pytest.raises(RuntimeError, match="delete it to have it made again"):
+        read_optional(path)

@@ -317,7 +317,7 @@ def test_a_patient_is_brought_to_the_first_visit() -> None:
 
 def test_a_patient_without_diffusion_images_has_no_reference() -> None:
     found = register_patient({"J0_flair": B0}, starts_within=STARTS, starts_between=STARTS, **SETTINGS)
-    assert found.facts == {"reference": None, "pairs": []} and not found.images
+    assert found.facts == {"reference": None, "sources": {}, "pairs": []} and not found.images
 
 
 # Real images

@@ -11,7 +11,7 @@ if (ROOT / "workflow/reperfuse").is_dir():
 
 import reperfuse
 from reperfuse.cohort import layout
-from reperfuse.cohort.survey import survey
+from reperfuse.cohort.survey import survey, write_drawn
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json
 from reperfuse.core.provenance import code_digest
@@ -25,6 +25,7 @@ TEMPLATES = sorted((LIBRARY / "reperfuse/reporting").glob("templates/*"))
 
 try:
     config.update(resolve(config, ROOT / "workflow/schemas"))
+    config["output_dir"] = os.path.normpath(config["output_dir"])
     if workflow.is_main_process:
         manifest = survey(config, requirements(config["studies"]))
         os.environ.update(REPERFUSE_MANIFEST=str(manifest))
@@ -44,7 +45,7 @@ SHARED = ("template", "tables", "publish", "report")
 STEPS = {sub: layout.steps_of(visits) for sub, visits in cohort["active"].items()}
 
 # What the configuration says about results; where data lie is none of it.
-RESULTS = sorted(set(config) - {"bids_dir", "output_dir"})
+RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases"})
 
 
 wildcard_constraints:

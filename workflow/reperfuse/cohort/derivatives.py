@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reperfuse.cohort import layout
-from reperfuse.core.files import atomic, is_marker, read_json, write_json, write_text
-from reperfuse.core.tables import read_table, write_table
+from reperfuse.core.files import atomic, is_marker, read_json_or, write_json, write_text
 
 BIDS_VERSION = "1.11.1"
 COLUMNS = ("file", "source")
@@ -23,16 +22,15 @@ IGNORED = (
     "cohort/",
     "*.tsv",
     "**/perf/*_dsc.*",
-    "**/*_xfm.*",
     "**/*_map.*",
 )
 
 
 def publishable(
     output_dir: Path,
-    steps: Mapping[str, Iterable[str]],
-    sessions: Mapping[str, str],
     images: Mapping[str, Iterable[str]],
+    sessions: Mapping[str, str],
+    records: Iterable[Mapping[str, Any]],
 ) -> dict[str, str]:
     """Return published path → path of the image in ``work``, both relative, markers left out.
 
@@ -40,45 +38,57 @@ def publishable(
     ----------
     output_dir : Path
         The derivative dataset.
-    steps : mapping
-        Patient → steps that the patient went through.
-    sessions : mapping
-        Visit → session label.
     images : mapping
         Step → names of its images.
+    sessions : mapping
+        Visit → session label.
+    records : iterable of mapping
+        Of every step of every patient; ``facts`` may hold ``sources`` and ``space`` by image.
     """
     files = {}
-    for participant_id, mine in sorted(steps.items()):
-        for name in (name for step in mine for name in images.get(step, ())):
-            path = layout.published(participant_id, name, sessions)
-            source = f"work/{participant_id}/{name}.nii.gz"
-            if path and (output_dir / source).exists() and not is_marker(output_dir / source):
-                files[path] = source
-    return files
+    for record in records:
+        participant_id, facts = record["participant_id"], record["facts"]
+        for name in images.get(record["step"], ()):
+            origin = facts.get("sources", {}).get(name, "")
+            space = facts.get("space", {}).get(name, "")
+            path = layout.published(participant_id, name, sessions, source=origin, space=space)
+            file = f"work/{participant_id}/{name}.nii.gz"
+            if path and (output_dir / file).exists() and not is_marker(output_dir / file):
+                files[path] = file
+    return dict(sorted(files.items()))
 
 
-def publish(output_dir: Path, files: Mapping[str, str], table: Path) -> None:
+def publish(output_dir: Path, files: Mapping[str, str], participants: Iterable[str]) -> None:
     """Link images and their sidecars under their published names; remove what is published no longer.
 
-    Hard links, so that nothing is stored twice; copies where the file system has none.
+    Hard links, so that nothing is stored twice; copies where the file system has none. What was published before
+    stands in ``work/published.json``, which no rule names as an output and no rerun deletes.
 
     Parameters
     ----------
     output_dir : Path
     files : mapping
         As :func:`publishable` gives it.
-    table : Path
-        List of the published files. What it named before and ``files`` does not is removed.
+    participants : iterable of str
+        Patients who have a page; pages of others are removed.
     """
-    before = {row["file"] for row in read_table(table)} if table.is_file() else set()
-    for path in sorted(before - set(files)):
+    list_file = output_dir / "work/published.json"
+    before = read_json_or(list_file, [])
+    for path in sorted(set(before) - set(files)):
         for old in (output_dir / path, _sidecar(output_dir / path)):
             old.unlink(missing_ok=True)
+    # The list is complete before anything is linked, so that an interrupted run leaves nothing unlisted.
+    write_json(list_file, sorted({*files, *before}))
     for path, source in files.items():
         _link(output_dir / source, output_dir / path)
         if _sidecar(output_dir / source).exists():
             _link(_sidecar(output_dir / source), _sidecar(output_dir / path))
-    write_table(table, [{"file": path, "source": source} for path, source in sorted(files.items())], COLUMNS)
+    write_json(list_file, sorted(files))
+    known = set(participants)
+    for page in (output_dir / "report").glob("sub-*.html"):
+        if page.stem not in known:
+            page.unlink()
+            shutil.rmtree(output_dir / "report/figures" / page.stem, ignore_errors=True)
 
 
 def _sidecar(image: Path) -> Path:
@@ -105,8 +115,8 @@ def describe(output_dir: Path, bids_dir: Path, *, version: str) -> None:
     version : str
         Of this package.
     """
-    raw = bids_dir / "dataset_description.json"
-    source: dict[str, Any] = read_json(raw) if raw.is_file() else {}
+    found = read_json_or(bids_dir / "dataset_description.json", {})
+    source: dict[str, Any] = found if isinstance(found, dict) else {}
     keep = {"DatasetDOI": "DOI", "Version": "Version"}
     described = {new: source[old] for old, new in keep.items() if isinstance(source.get(old), str)}
     name = str(source.get("Name", "a BIDS dataset"))

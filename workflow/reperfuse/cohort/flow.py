@@ -128,7 +128,10 @@ def flow(
         faults = [*indexed.get(name, []), *found_in("prepare", name)]
         if any(fault.code in PATIENT_OUT for fault in faults):
             faults = [fault for fault in faults if fault.code in PATIENT_OUT]
-        if not roles(name):
+        measured = bool(facts("lesions", name).get("rows"))
+        if not measured:
+            unmeasured[name] = _first([*found_in("lesions", name), *faults], "no ADC map or mask")
+        if not roles(name) and not measured:
             unread[name] = _first(faults, "not read yet")
         elif not roles(name) & {"adc", "trace", "dwi"}:
             unprepared[name] = _first(faults, "no diffusion image")
@@ -137,14 +140,12 @@ def flow(
     for name in prepared:
         if found := [fault for fault in found_in("register", name) if fault.excludes]:
             unaligned[name] = _first(found, "")
-        if not facts("lesions", name).get("rows"):
-            unmeasured[name] = _first(found_in("lesions", name), "no ADC map or mask")
     boxes = [
         Stage("found", len(everyone), "", []),
         Stage("readable", len(readable), "found", _tally(unread)),
         Stage("prepared", len(prepared), "readable", _tally(unprepared)),
         Stage("registered", len(prepared) - len(unaligned), "prepared", _tally(unaligned)),
-        Stage("with lesion volumes", len(prepared) - len(unmeasured), "prepared", _tally(unmeasured)),
+        Stage("with lesion volumes", len(everyone) - len(unmeasured), "found", _tally(unmeasured)),
     ]
     for study, judged in eligibility.items():
         reasons = {name: judged.get(name, ["no image that can be used"]) for name in everyone}

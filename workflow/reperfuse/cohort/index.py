@@ -42,14 +42,14 @@ class Index:
     n_files: int = 0
 
 
-def find_sessions(bids_dir: Path) -> dict[str, str]:
-    """Return ``{"J0": first, "J1": second}`` of the session labels found, or nothing if there are none."""
+def find_sessions(bids_dir: Path) -> list[str]:
+    """Return the session labels that any patient has, sorted."""
     labels = set()
     for entry in os.scandir(bids_dir):
         if entry.name.startswith("sub-") and _is_folder(entry):
             inside = _entries(entry.path, [])
             labels |= {e.name[4:] for e in inside if e.name.startswith("ses-") and _is_folder(e)}
-    return dict(zip(("J0", "J1"), sorted(labels), strict=False))
+    return sorted(labels)
 
 
 def scan(
@@ -267,12 +267,15 @@ def twins(participants: Mapping[str, Any]) -> list[Fault]:
     """Return a fault for each patient that has an image of an earlier patient, byte for byte."""
     first: dict[str, tuple[str, str]] = {}
     faults: dict[str, Fault] = {}
+    within: list[Fault] = []
     for participant_id in sorted(participants):
         for roles in participants[participant_id].values():
             for role, ((path, stamp), *_) in roles.items():
                 if role in MASK_ROLES or not stamp:
                     continue
                 owner, other = first.setdefault(stamp, (participant_id, path))
+                if owner == participant_id and other != path:
+                    within.append(Fault("W149", path, {"other": other}, participant_id))
                 if owner != participant_id:
                     faults.setdefault(participant_id, Fault("E124", path, {"other": other}, participant_id))
     padded: dict[str, str] = {}
@@ -281,4 +284,4 @@ def twins(participants: Mapping[str, Any]) -> list[Fault]:
         other = padded.setdefault(plain, participant_id)
         if other != participant_id and participant_id not in faults:
             faults[participant_id] = Fault("W125", values={"other": other}, participant_id=participant_id)
-    return list(faults.values())
+    return [*faults.values(), *within]

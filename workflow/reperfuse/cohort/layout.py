@@ -73,12 +73,14 @@ def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
         steps.append("register")
     if "J0" in diffusion:
         steps.append("normalise")
-    if any(role in ("adc", "dwi", "lesion") for _, role in roles):
+    if any(role in (*DIFFUSION, "lesion") for _, role in roles):
         steps.append("lesions")
     return [*steps, "page"] if steps else []
 
 
-def published(participant_id: str, name: str, sessions: Mapping[str, str]) -> str | None:
+def published(
+    participant_id: str, name: str, sessions: Mapping[str, str], *, source: str = "", space: str = ""
+) -> str | None:
     """Return the path under which an image is published, or None if it stays in ``work``.
 
     Parameters
@@ -89,15 +91,19 @@ def published(participant_id: str, name: str, sessions: Mapping[str, str]) -> st
         As :func:`images_of` gives it.
     sessions : mapping
         Visit → session label; empty without sessions.
+    source : str
+        Image that this one was resampled from, ``J1_gre`` for instance; it gives the session.
+    space : str
+        Space of a mask that is not on the grid of the visit's diffusion image.
     """
     place, _, what = name.partition("_")
     if what not in PUBLISHED and place not in VISITS:
         return None
-    visit = place if place in VISITS else "J1" if name in ("space-J0_adc", "space-J0_gre") else "J0"
+    visit = place if place in VISITS else source.partition("_")[0] or "J0"
     session = f"ses-{sessions[visit]}" if visit in sessions else ""
     folder, rest = PUBLISHED.get(what, ("dwi", f"label-L_desc-{what}_mask"))
-    space = {"space-J0": "space-J0", "space-MNI": "space-MNI152NLin2009aSym"}.get(place, "")
-    base = "_".join(part for part in (participant_id, session, space, rest) if part)
+    found = {"space-J0": "J0", "space-MNI": "MNI152NLin2009aSym"}.get(place, space)
+    base = "_".join(part for part in (participant_id, session, found and f"space-{found}", rest) if part)
     return "/".join(part for part in (participant_id, session, folder, f"{base}.nii.gz") if part)
 
 

@@ -52,6 +52,10 @@ class Name:
 def parse(path: str) -> Name | None:
     """Take a relative path apart; None where the file is neither an image nor its metadata."""
     base = path.rsplit("/", 1)[-1]
+    if (
+        not base.isprintable()
+    ):  # bytes that are no UTF-8, line breaks: no name that anything later could write
+        return None
     extension = next((e for e in (*IMAGE_EXTENSIONS, *METADATA_EXTENSIONS) if base.endswith(e)), "")
     if not extension:
         return None

@@ -14,7 +14,7 @@ INDEX_COLUMNS = ("participant_id", "session_id", "visit", "role", "file", "stamp
 ELIGIBILITY_COLUMNS = ("participant_id", "study", "eligible", "reason")
 LESION_COLUMNS = (
     *("participant_id", "session_id", "criterion", "volume_ml", "n_components", "log1p_volume", "side"),
-    "dice_given",
+    *("dice_given", "space"),
 )
 LOAD_COLUMNS = ("participant_id", "visit", "atlas", "label", "name", "side", "volume_ml", "percent_of_region")
 QUALITY_COLUMNS = (
@@ -143,7 +143,10 @@ def summary(manifest: Manifest, records: Sequence[Record]) -> dict[str, Any]:
         "sessions": manifest["sessions"],
         "flow": [vars(stage) for stage in stages],
         "eligibility": eligibility_counts(eligibility),
-        "folds": manifest["folds"],
+        "folds": {
+            study: {part: plan[part] for part in ("balance", "notices")}
+            for study, plan in manifest["folds"].items()
+        },
         "available": {
             sub: sorted(f"{visit}_{role}" for visit, roles in visits.items() for role in roles)
             for sub, visits in manifest["participants"].items()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reconcile
 from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
-from reperfuse.cohort.folds import balance, plan_folds, read_folds, write_folds
+from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
 from reperfuse.cohort.index import Index, find_sessions, scan, stamped, twins
 from reperfuse.core.errors import ConfigError, Fault
 from reperfuse.core.files import write_json
-from reperfuse.core.provenance import Stamps, digest
+from reperfuse.core.provenance import Stamps, digest, file_digest
 
 # Findings of the index that take a patient out altogether.
 PATIENT_OUT = ("E124", "E190")
@@ -43,8 +42,7 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     index, sessions = _index(config, bids_dir, output_dir)
     stamps = Stamps(bids_dir, output_dir / "work/stamps.json")
     participants = stamped(index, stamps)
-    atlases = _atlases(config["atlases"], stamps)
-    stamps.save()
+    atlases = _atlases(config["atlases"])
     faults = [*index.faults, *twins(participants)]
     out = {fault.participant_id for fault in faults if fault.code in PATIENT_OUT}
     active = {sub: visits for sub, visits in participants.items() if visits and sub not in out}
@@ -54,7 +52,8 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     manifest = {
         "sessions": sessions,
         "session_ids": {visit: f"ses-{label}" for visit, label in sessions.items()},
-        "folders": index.folders,
+        "folders": sorted(participants),
+        "description": stamps.of(["dataset_description.json"]),
         "n_files": index.n_files,
         "participants": participants,
         "active": active,
@@ -62,10 +61,11 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
         "faults": _dicts(faults),
         "clinical": clinical.rows,
         "dictionary": clinical.dictionary,
-        "clinical_faults": _dicts([*clinical.faults, *reconcile(clinical, index.folders)]),
+        "clinical_faults": _dicts([*clinical.faults, *reconcile(clinical, participants)]),
         "eligibility": {s: {sub: _dicts(found) for sub, found in one.items()} for s, one in judged.items()},
         "folds": _folds(config["studies"], output_dir, judged, clinical, requirements),
     }
+    stamps.save()
     path = output_dir / f"work/manifest-{digest(manifest)}.json"
     if not path.exists():
         write_json(path, manifest)
@@ -101,24 +101,35 @@ def check_sections(config: Mapping[str, Any]) -> None:
 
 
 def _index(config: Mapping[str, Any], bids_dir: Path, output_dir: Path) -> tuple[Index, dict[str, str]]:
-    sessions = dict(config["sessions"]) or find_sessions(bids_dir)
+    sessions = dict(config["sessions"]) or sessions_of(bids_dir)
     patterns = {role: found for role, found in config["images"].items() if role != "select"}
     select = config["images"]["select"]
     return scan(bids_dir, images=patterns, select=select, sessions=sessions, skip=[output_dir]), sessions
 
 
-def _atlases(atlases: Mapping[str, Mapping[str, str]], stamps: Stamps) -> dict[str, dict[str, str]]:
-    """Return the stamps of the atlases' files; their paths stay out, so that moving one reruns nothing."""
-    found = {}
+def sessions_of(bids_dir: Path) -> dict[str, str]:
+    """Return the dataset's sessions as visits; refuse to guess among more than two."""
+    labels = find_sessions(bids_dir)
+    if len(labels) > 2:
+        raise ConfigError(
+            f"The dataset has the sessions {', '.join(labels)}; say which is the baseline and which the follow-up, "
+            'for example `sessions: {J0: "01", J1: "02"}`.'
+        )
+    return dict(zip(("J0", "J1"), labels, strict=False))
+
+
+def _atlases(atlases: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return the content of the atlases' files as stamps; paths stay out, so that moving one reruns nothing."""
+    found: dict[str, dict[str, str]] = {}
     for name, files in atlases.items():
-        paths = {part: os.path.relpath(files[part], stamps.root) for part in ("image", "labels")}
-        known = stamps.of(paths.values())
-        for part, path in paths.items():
-            if path not in known:
+        for part in ("image", "labels"):
+            try:
+                found.setdefault(name, {})[part] = file_digest(Path(files[part]))
+            except OSError as error:
                 raise ConfigError(
-                    f"`atlases.{name}.{part}` is {files[part]}, which cannot be read; give its path."
-                )
-        found[name] = {part: known[path] for part, path in paths.items()}
+                    f"`atlases.{name}.{part}` is {files[part]}, which cannot be read "
+                    f"({error.strerror}); correct the path."
+                ) from error
     return found
 
 
@@ -139,34 +150,34 @@ def _folds(
     clinical: Clinical,
     requirements: Mapping[str, Requirement],
 ) -> dict[str, Any]:
-    """Extend each study's fold table by the patients who are new; return its size and notices."""
+    """Return each study's folds, extended by the patients who are new; :func:`write_drawn` writes them."""
     plans = {}
     for study, need in requirements.items():
         section = studies[study]
         eligible = [sub for sub, faults in judged[study].items() if not faults]
         candidates = fold_candidates(eligible, clinical, need, group=section["group"])
-        path = output_dir / f"cohort/folds-{study}.tsv"
+        table = output_dir / f"cohort/folds-{study}.tsv"
         frozen = Path(section["frozen_folds"]) if section["frozen_folds"] else None
-        before = read_folds(frozen) if frozen else read_folds(path) if path.exists() else []
-        plan = plan_folds(
-            before, candidates, n_folds=section["n_folds"], salt=section["salt"], frozen=frozen is not None
-        )
-        if plan.rows != before or not path.exists():
-            write_folds(path, plan.rows)
-            # Asked once more, so that the notices of the first draw and of later runs are the same.
-            plan = plan_folds(
-                plan.rows,
-                candidates,
-                n_folds=section["n_folds"],
-                salt=section["salt"],
-                frozen=frozen is not None,
-            )
+        before = read_folds(frozen) if frozen else read_folds(table) if table.exists() else []
+        options = {"n_folds": section["n_folds"], "salt": section["salt"], "frozen": frozen is not None}
+        drawn = plan_folds(before, candidates, **options)
+        # Asked once more, so that the notices of the first draw and of later runs are the same.
+        plan = plan_folds(drawn.rows, candidates, **options)
         plans[study] = {
             "n_folds": plan.n_folds,
+            "frozen": frozen is not None,
+            "rows": [vars(row) for row in plan.rows],
             "balance": balance(plan.rows, n_folds=plan.n_folds),
             "notices": plan.notices,
         }
     return plans
+
+
+def write_drawn(manifest: Mapping[str, Any], output_dir: Path) -> None:
+    """Write the fold tables of a run that begins; a frozen table is the user's own and stays out of it."""
+    for study, plan in manifest["folds"].items():
+        if not plan["frozen"]:
+            write_folds(output_dir / f"cohort/folds-{study}.tsv", (FoldRow(**row) for row in plan["rows"]))
 
 
 def _dicts(faults: list[Fault]) -> list[dict[str, Any]]:

@@ -57,6 +57,14 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8-sig"))
 
 
+def read_json_or(path: str | Path, otherwise: Any) -> Any:
+    """Read a JSON file; return ``otherwise`` where it is absent or damaged."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return otherwise
+
+
 def write_marker(path: str | Path) -> None:
     """Leave an empty file where an image could not be made."""
     write_bytes(path, b"")

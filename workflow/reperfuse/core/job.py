@@ -81,6 +81,10 @@ class Job:
         made = {"Step": self.snakemake.rule, "Key": key_of(digests), **digests}
         return {**fields, "GeneratedBy": {"Name": "reperfuse", **made}}
 
+    def uri(self, name: str) -> str:
+        """Return how a sidecar refers to another image of the patient."""
+        return f"bids::work/{self.participant_id}/{name}.nii.gz"
+
     def images_before(self) -> dict[str, Path]:
         """Return the image inputs by name; some may be markers."""
         return _by_stem(self.input.get("images", []))

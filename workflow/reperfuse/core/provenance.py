@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from reperfuse.core.files import read_json, write_json
+from reperfuse.core.files import read_json_or, write_json
 
 PACKAGE = "reperfuse"
 
@@ -122,6 +122,12 @@ def _bytes_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def file_digest(file: Path) -> str:
+    """Return 32 hex digits for a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+
+
 def annex_key(path: Path) -> str | None:
     """Return the git-annex key that a link names, which is its content's identity."""
     if not path.is_symlink():
@@ -146,7 +152,7 @@ class Stamps:
 
     def __init__(self, root: Path, cache: Path) -> None:
         self.root, self.cache = Path(root), Path(cache)
-        self._known: dict[str, list[Any]] = read_json(cache) if self.cache.is_file() else {}
+        self._known: dict[str, list[Any]] = read_json_or(cache, {})
         self._used: dict[str, list[Any]] = {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str]:
@@ -163,9 +169,7 @@ class Stamps:
             stat = file.stat()
             entry = self._known.get(path)
             if entry is None or entry[:2] != [stat.st_size, stat.st_mtime_ns]:
-                with file.open("rb") as stream:
-                    value = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
-                entry = [stat.st_size, stat.st_mtime_ns, value]
+                entry = [stat.st_size, stat.st_mtime_ns, file_digest(file)]
         except OSError:
             return ""
         self._used[path] = entry

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reperfuse.core.files import read_json
+from reperfuse.core.files import read_json_or
 from reperfuse.core.records import digests_of, key_of
 
 
@@ -85,7 +85,7 @@ def reconcile(expected: Iterable[Expected], metadata: Path) -> Recognised:
         if not (record.exists() or old.exists()) or remembered(one.record, metadata):
             continue
         found = record if record.exists() else old
-        if read_json(found).get("key") == keys[one.record]:
+        if read_json_or(found, {}).get("key") == keys[one.record]:
             found.replace(record)
             _put_in_order(one.files, [path for before in one.after.values() for path in files[before]])
             current += 1

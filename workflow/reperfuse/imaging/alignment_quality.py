@@ -20,9 +20,6 @@ from reperfuse.imaging.volume import Volume
 # Standard deviation of the blur that puts two indices on a par, in voxels of the moving image.
 BLUR_VOXELS = 1.0
 
-# Standard deviation of the blur that puts two indices on a par, in voxels of the moving image.
-BLUR_VOXELS = 1.0
-
 
 @dataclass(frozen=True)
 class Quality:

@@ -69,11 +69,16 @@ def read_atlas(image_path: str | Path, labels_path: str | Path) -> tuple[Atlas, 
 
 
 def read_atlases(files: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, Atlas], list[Fault]]:
-    """Read the configured atlases: name → ``image`` and ``labels``; see :func:`read_atlas`."""
-    found = {name: read_atlas(one["image"], one["labels"]) for name, one in files.items()}
-    return {name: atlas for name, (atlas, _) in found.items()}, [
-        f for _, faults in found.values() for f in faults
-    ]
+    """Read the configured atlases, name → ``image`` and ``labels``; one that cannot be read is left out."""
+    atlases: dict[str, Atlas] = {}
+    faults: list[Fault] = []
+    for name, one in files.items():
+        try:
+            atlases[name], found = read_atlas(one["image"], one["labels"])
+            faults += found
+        except Refusal as refusal:
+            faults.append(refusal.fault)
+    return atlases, faults
 
 
 def make_atlas(volume: Volume, names: Mapping[int, Sequence[str]], *, path: str) -> tuple[Atlas, list[Fault]]:

@@ -109,7 +109,8 @@ def position(header: Header, *, allow_no_orientation: bool, path: str) -> tuple[
 
 def _qform(header: Header) -> np.ndarray | None:
     try:
-        return np.asarray(header.get_qform(), float)
+        qform = np.asarray(header.get_qform(), float)
+        return qform if np.isfinite(qform).all() and np.linalg.norm(qform[:3, :3], axis=0).all() else None
     except (ValueError, nib.spatialimages.HeaderDataError):
         return None
 

@@ -13,6 +13,7 @@ from reperfuse.imaging.reader import read_mask
 from reperfuse.imaging.volume import Volume
 
 # What `space-` says of a mask on the grid of the visit's own diffusion image.
+VISITS = ("J0", "J1")
 NATIVE = frozenset({"", "orig", "native", "dwi", "adc", "trace"})
 
 
@@ -58,7 +59,8 @@ def read_given(
     """
     given: dict[str, GivenMask] = {}
     faults: dict[str, list[Fault]] = {}
-    for visit, roles in sources.items():
+    for visit in VISITS:
+        roles = sources.get(visit, {})
         for path, *_ in roles.get("lesion", [])[:1]:
             try:
                 volume, found = read_mask(bids_dir / path, name=path)

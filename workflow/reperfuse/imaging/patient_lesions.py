@@ -41,6 +41,11 @@ class PatientLesions:
     facts: dict[str, Any]
     faults: list[Fault]
 
+    def criterion_of(self, name: str) -> str:
+        """Return what a mask's voxels have in common, for its sidecar."""
+        visit, _, what = name.partition("_")
+        return str(self.facts["lesion"][visit]) if what == "lesion" else what
+
 
 @dataclass(frozen=True)
 class _Mask:
@@ -119,7 +124,7 @@ def lesions_of_patient(
         "min_component_ml": min_component_ml,
         "connectivity": connectivity,
     }
-    result = PatientLesions({}, [], {"lesion": {}, "growth_ml": {}, "loads": []}, [])
+    result = PatientLesions({}, [], {"lesion": {}, "space": {}, "growth_ml": {}, "loads": []}, [])
     visits: dict[str, dict[str, _Mask]] = {}
     for visit in VISITS:
         if visit not in given and not any(f"{visit}_{role}" in images for role in ROLES):
@@ -127,6 +132,7 @@ def lesions_of_patient(
         visits[visit], faults = _visit(visit, images, given.get(visit), recipe)
         for criterion, mask in visits[visit].items():
             row = {"session_id": sessions.get(visit, ""), "visit": visit, "criterion": criterion}
+            row["space"] = given[visit].space if mask.in_template else "native"
             result.rows.append(row | _measured(mask, visits[visit].get(GIVEN), connectivity, side_share))
             if criterion != GIVEN:
                 result.images[f"{visit}_{criterion.replace('_', '')}"] = mask.volume
@@ -134,6 +140,8 @@ def lesions_of_patient(
         if counts in visits[visit]:
             lesion = visits[visit][counts]
             result.images[f"{visit}_lesion"] = lesion.volume
+            if lesion.in_template:
+                result.facts["space"][f"{visit}_lesion"] = given[visit].space
             result.facts["lesion"][visit] = f"{GIVEN} ({given[visit].source})" if counts == GIVEN else counts
             if lesion.brain is not None:
                 limits = {"max_brain_percent": max_brain_percent, "max_outside_ml": max_outside_ml}
@@ -210,10 +218,10 @@ def _from_thresholds(
 
 def _from_given(given: GivenMask, like: Volume | None) -> tuple[Volume, list[Fault]]:
     """Return the mask on the ADC map's grid; on its own in the template or where there is no map."""
-    if given.in_template or (like is None and given.space in NATIVE):
+    if given.in_template or (like is None and given.space.lower() in NATIVE):
         return given.volume, []
     expected = like if like is not None else given.volume
-    if given.space not in NATIVE:
+    if given.space.lower() not in NATIVE:
         raise Refusal(
             "E120",
             path=given.source,

@@ -81,7 +81,7 @@ def register_patient(
     """
     home = next((visit for visit in VISITS if reference_of(images, visit)), None)
     if home is None:
-        return Registered({}, {}, (), {"reference": None, "pairs": []})
+        return Registered({}, {}, (), {"reference": None, "sources": {}, "pairs": []})
     reference = f"{reference_of(images, home)}"
     fits: dict[tuple[str, str], Alignment] = {}
 
@@ -124,12 +124,16 @@ def register_patient(
         )
     grid = images.get(f"{home}_adc", images[reference])
     accepted = {pair: found.matrix for pair, found in fits.items() if found.accepted}
+    # Without J0 there is no grid of J0 to carry anything to.
+    carried = {moving: matrix for (_, moving), matrix in chained.items()} if home == "J0" else {}
+    made, sources = _carried(images, grid, carried)
     return Registered(
-        images=_carried(images, grid, {moving: matrix for (_, moving), matrix in chained.items()}),
+        images=made,
         matrices={**accepted, **chained},
         faults=tuple(fault for found in fits.values() for fault in found.faults),
         facts={
             "reference": reference,
+            "sources": sources,
             "pairs": [{"fixed": f, "moving": m, **found.facts()} for (f, m), found in fits.items()],
         },
     )
@@ -149,18 +153,22 @@ def _mask(images: Mapping[str, Volume], name: str) -> np.ndarray | None:
 
 def _carried(
     images: Mapping[str, Volume], grid: Volume, chained: Mapping[str, np.ndarray]
-) -> dict[str, Volume]:
+) -> tuple[dict[str, Volume], dict[str, str]]:
+    """Return the images on the grid of the reference, and which image each was resampled from."""
     found: dict[str, Volume] = {}
+    sources: dict[str, str] = {}
     if "J1_adc" in chained:
         adc = images["J1_adc"]
         # Where the map holds nothing, 0 is no diffusivity: it must not be averaged into the brain's rim.
         found["space-J0_adc"] = resample(
             adc, grid, chained["J1_adc"], interpolation="linear", valid=adc.data > 0
         )
+        sources["space-J0_adc"] = "J1_adc"
     for contrast, visits in CONTRASTS.items():
         name = next((f"{visit}_{contrast}" for visit in visits if f"{visit}_{contrast}" in chained), None)
         if name is not None:
             found[f"space-J0_{contrast}"] = resample(
                 images[name], grid, chained[name], interpolation="linear"
             )
-    return found
+            sources[f"space-J0_{contrast}"] = name
+    return found, sources

@@ -16,6 +16,8 @@ from reperfuse.imaging.stream import ReadLimits, load
 from reperfuse.imaging.volume import Volume, same_grid
 
 DEFAULT_LIMITS = ReadLimits()
+# Share of a mask that may be NaN or infinite; more is a mask that says too little.
+MAX_NONFINITE_OF_MASK = 0.01
 
 
 def read_volume(
@@ -65,7 +67,10 @@ def read_optional(path: str | Path) -> Volume | None:
     path = Path(path)
     if path.stat().st_size == 0:
         return None
-    data, affine, _ = load(path, ReadLimits(max_declared_gib=16.0), path.name)
+    try:
+        data, affine, _ = load(path, ReadLimits(max_declared_gib=16.0), path.name)
+    except Refusal as refusal:  # no finding about the patient: the job must fail, or it would stand as one
+        raise RuntimeError(f"{path} is damaged ({refusal}); delete it to have it made again") from refusal
     return Volume(data.astype(np.float32), affine)
 
 
@@ -96,6 +101,9 @@ def read_mask(
         shape = checks.shape_text(data.shape)
         raise Refusal("E107", path=name, n_volumes=data.shape[3], shape=shape, bval="one mask")
     bad = ~np.isfinite(data)
+    if bad.mean() > MAX_NONFINITE_OF_MASK:
+        percent = f"{100 * bad.mean():.1f}"
+        raise Refusal("E110", path=name, percent=percent, limit=f"{100 * MAX_NONFINITE_OF_MASK:g}")
     if bad.any():
         faults.append(Fault("W110", name, {"count": int(bad.sum())}))
         data = np.where(bad, 0, data)
@@ -112,7 +120,7 @@ def _binary(data: np.ndarray, name: str) -> tuple[np.ndarray, list[Fault]]:
         return data > 0.5, []
     if values[0] >= 0 and values[-1] <= 1:
         threshold = 0.5
-    elif len(values) <= 2:
+    elif len(values) <= 2 and values[0] >= 0:
         threshold = float((values[0] if len(values) == 2 else 0.0) + values[-1]) / 2
     else:
         raise Refusal("E121", path=name, n_labels=len(values), labels=shown)

@@ -143,6 +143,8 @@ def start_matrix(
 def _axes(volume: Volume, weights: np.ndarray) -> np.ndarray:
     """Return the principal axes as columns, ordered and signed like right, anterior, superior."""
     index = np.argwhere(weights > 0)
+    if len(index) < 4:
+        raise EngineError("too little of the image is bright enough to find its axes")
     points = index @ volume.affine[:3, :3].T
     vectors = np.linalg.eigh(np.cov(points.T))[1]
     # The assignment to the body's axes that turns least; a head is never upside down within a study.

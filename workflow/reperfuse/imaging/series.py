@@ -38,7 +38,7 @@ def acquisition(metadata: Mapping[str, Any]) -> dict[str, Any]:
         value = metadata.get(key)
         if isinstance(value, bool) or value is None:
             continue
-        if isinstance(value, (int, float)) and np.isfinite(value):
+        if isinstance(value, (int, float)) and abs(value) < 1e9:
             found[key] = seconds(key, float(value))[0] if key in LONGEST_S else value
         elif isinstance(value, str) and key not in LONGEST_S:
             found[key] = " ".join(value.split())[:LONGEST_TEXT]

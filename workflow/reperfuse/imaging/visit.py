@@ -221,7 +221,7 @@ class Visit:
 
     def stated_b_value(self) -> list[float]:
         value = self.metadata.get("trace", {}).get("DiffusionBValue")
-        return [float(value)] if isinstance(value, (int, float)) and value > 0 else []
+        return [float(value)] if isinstance(value, (int, float)) and 0 < value < 1e5 else []
 
     def done(self) -> Prepared:
         """Return the results; the acquisition is that of the first diffusion image that says something."""
