@@ -13,7 +13,7 @@ FILES = [["file", "stamp"]]
         ({"J0": ["adc", "flair"]}, ["prepare", "register", "normalise", "lesions", "page"]),
         ({"J0": ["adc"], "J1": ["adc"]}, ["prepare", "register", "normalise", "lesions", "page"]),
         ({"J0": ["adc"]}, ["prepare", "normalise", "lesions", "page"]),
-        ({"J0": ["trace"]}, ["prepare", "normalise", "lesions", "page"]),
+        ({"J0": ["trace"]}, ["prepare", "normalise", "page"]),
         ({"J1": ["dwi"]}, ["prepare", "lesions", "page"]),
         ({"J0": ["flair"]}, ["prepare", "page"]),
         ({"J0": ["lesion"]}, ["lesions", "page"]),

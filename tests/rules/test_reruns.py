@@ -124,3 +124,19 @@ def test_the_same_run_twice_is_identical_to_the_bit(finished: Path, tmp_path: Pa
         relative = path.relative_to(finished / "results")
         if path.is_file() and relative.parts[0] not in ("logs", "benchmarks") and path.name != "stamps.json":
             assert (again.path / "results" / relative).read_bytes() == path.read_bytes(), relative
+
+
+def test_an_image_that_is_refused_later_is_withdrawn_and_comes_back_when_repaired(
+    workspace: Workspace,
+) -> None:
+    bids, results = workspace.path / "bids", workspace.path / "results"
+    trace = next(bids.glob("sub-0001/ses-01/dwi/*_trace.nii.gz"))
+    published = next(results.glob("sub-0001/ses-01/dwi/*desc-preproc_trace.nii.gz"))
+    content = trace.read_bytes()
+    trace.write_bytes(content[: len(content) // 2])
+    workspace.run()
+    assert not published.exists() and not published.with_name(published.name[:-7] + ".json").exists()
+    assert next(results.glob("sub-0001/ses-01/dwi/*desc-preproc_ADC.nii.gz")).stat().st_size > 0
+    trace.write_bytes(content)
+    workspace.run()
+    assert published.exists()

@@ -73,7 +73,7 @@ def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
         steps.append("register")
     if "J0" in diffusion:
         steps.append("normalise")
-    if any(role in (*DIFFUSION, "lesion") for _, role in roles):
+    if any(role in ("adc", "dwi", "lesion") for _, role in roles):
         steps.append("lesions")
     return [*steps, "page"] if steps else []
 

@@ -127,8 +127,7 @@ def _atlases(atlases: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, st
                 found.setdefault(name, {})[part] = file_digest(Path(files[part]))
             except OSError as error:
                 raise ConfigError(
-                    f"`atlases.{name}.{part}` is {files[part]}, which cannot be read "
-                    f"({error.strerror}); correct the path."
+                    f"`atlases.{name}.{part}` is {files[part]}, which cannot be read; give its path."
                 ) from error
     return found
 
