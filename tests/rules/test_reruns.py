@@ -130,13 +130,13 @@ def test_an_image_that_is_refused_later_is_withdrawn_and_comes_back_when_repaire
     workspace: Workspace,
 ) -> None:
     bids, results = workspace.path / "bids", workspace.path / "results"
-    trace = next(bids.glob("sub-0001/ses-01/dwi/*_trace.nii.gz"))
-    published = next(results.glob("sub-0001/ses-01/dwi/*desc-preproc_trace.nii.gz"))
-    content = trace.read_bytes()
-    trace.write_bytes(content[: len(content) // 2])
+    flair = next(bids.glob("sub-0001/ses-01/anat/*_FLAIR.nii.gz"))
+    published = next(results.glob("sub-0001/ses-01/anat/*_ses-01_desc-preproc_FLAIR.nii.gz"))
+    content = flair.read_bytes()
+    flair.write_bytes(content[: len(content) // 2])
     workspace.run()
     assert not published.exists() and not published.with_name(published.name[:-7] + ".json").exists()
-    assert next(results.glob("sub-0001/ses-01/dwi/*desc-preproc_ADC.nii.gz")).stat().st_size > 0
-    trace.write_bytes(content)
+    assert next(results.glob("sub-0001/ses-01/dwi/*_ses-01_desc-preproc_ADC.nii.gz")).stat().st_size > 0
+    flair.write_bytes(content)
     workspace.run()
     assert published.exists()
