@@ -47,10 +47,10 @@ soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/
 	$(BIN)/snakemake --cores $(CORES) --configfile config/soop.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/soop docs/results/soop.md "make soop"
 
-bench: $(VENV)/.dev ## side-by-side timings behind the claims of the documentation
+bench: $(VENV)/.dev ## side-by-side timings behind the claims of the documentation; writes docs/results
 	@set -e; for claim in benchmarks/*.py; do \
-	    echo "$$claim"; PYTHONPATH=workflow $(BIN)/python "$$claim"; \
-	done
+	    echo "$$claim"; PYTHONPATH=workflow $(BIN)/python "$$claim" 2>/dev/null; echo; \
+	done > docs/results/benchmarks.txt; cat docs/results/benchmarks.txt
 
 docs: $(VENV)/.default ## write config/README.md from the schemas
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings

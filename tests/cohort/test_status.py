@@ -34,7 +34,7 @@ def truncated(sub: str, n: int) -> Fault:
 
 INDEX = [
     Fault("E128", "", {"roles": "adc"}, "sub-6"),
-    Fault("W129", "", {"visit": "J1"}, "sub-2"),
+    Fault("W117", "", {"moving": "J1"}, "sub-2"),
 ]
 CLINICAL = [
     Fault("E131", "participants.tsv", {"column": "sex", "levels": "'X' (1)", "allowed": "one of M, F"}),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,12 @@ def test_every_fault_says_what_was_found(code: str) -> None:
     assert entry["found"] and not entry["found"].endswith(".")
     if code.startswith("E"):
         assert entry["remedy"], "what takes a patient out must say what to do"
+
+
+def test_every_fault_can_be_found_by_something() -> None:
+    library = Path(__file__).parents[2] / "workflow/reperfuse"
+    code = "".join(path.read_text(encoding="utf-8") for path in library.rglob("*.py"))
+    assert [name for name in catalogue() if f'"{name}"' not in code] == []
 
 
 def test_a_sentence_names_who_what_expected_and_what_to_do() -> None:
