@@ -25,7 +25,7 @@ TEMPLATES = sorted((LIBRARY / "reperfuse/reporting").glob("templates/*"))
 
 try:
     config.update(resolve(config, ROOT / "workflow/schemas"))
-    config["output_dir"] = config["output_dir"].rstrip("/") or "/"
+    config["output_dir"] = config["output_dir"].rstrip(os.sep)
     if workflow.is_main_process:
         manifest = survey(config, requirements(config["studies"]))
         os.environ.update(REPERFUSE_MANIFEST=str(manifest))
