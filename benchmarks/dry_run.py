@@ -1,4 +1,4 @@
-"""Claim: a dry run is linear, and costs at most 1.3 ms of CPU and 17 KB per job over Snakemake's own.
+"""Aim: a dry run is linear, and costs at most 1.3 ms of CPU and 17 KB per job over Snakemake's own.
 
 Snakemake's own is measured in the same run: a Snakefile with the same rules, the same number of files per job and
 constant params, but nothing of this workflow. Both are dry-run for three sizes of cohort in fresh processes; the
