@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint acute-dwi soop bench docs lock torch slurm clean
+.PHONY: help install demo test lint acute-dwi soop bench docs lock slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -56,11 +56,10 @@ docs: $(VENV)/.default ## write config/README.md from the schemas
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings
 
 lock: $(VENV)/.dev ## resolve the locks again; UPGRADE=--upgrade takes newer versions
-	$(COMPILE) --output-file $(LOCK) requirements/default.in
+	$(COMPILE) --override requirements/overrides.txt --output-file $(LOCK) requirements/default.in
 	$(COMPILE) --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --no-deps --output-file requirements/slurm.txt requirements/slurm.in
 
-torch: $(VENV)/.torch ## add PyTorch, which no step needs yet
 slurm: $(VENV)/.slurm ## add the Slurm executor that profiles/slurm asks for
 
 clean: ## remove what the targets made, except .venv and Snakemake's memory
@@ -78,8 +77,9 @@ $(BIN)/python:
 	fi; \
 	echo "Making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV)
 
-$(VENV)/.default: $(LOCK) | $(BIN)/python
+$(VENV)/.default: $(LOCK) requirements/torch.txt | $(BIN)/python
 	$(INSTALL) -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	@touch $@
 
 $(VENV)/.dev: $(LOCK) requirements/dev.txt | $(VENV)/.default
@@ -88,10 +88,6 @@ $(VENV)/.dev: $(LOCK) requirements/dev.txt | $(VENV)/.default
 
 $(VENV)/.slurm: requirements/slurm.txt | $(VENV)/.default
 	$(INSTALL) -r $<
-	@touch $@
-
-$(VENV)/.torch: requirements/torch.txt | $(VENV)/.default
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # Cohorts
