@@ -1,4 +1,4 @@
-"""What the judge of predictions returns: a number with its interval, and a difference of two with its test."""
+"""What the judge of predictions returns: a number with its interval, a difference of two with its test."""
 
 from __future__ import annotations
 
