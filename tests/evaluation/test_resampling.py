@@ -68,7 +68,7 @@ def test_every_draw_holds_whole_patients_and_as_many_of_each_outcome() -> None:
     assert [len(np.unique(groups[one])) for one in seen[51:]] == [11] * 12
 
 
-def test_stratum_of_a_patient_is_his_largest_outcome() -> None:
+def test_stratum_of_a_patient_is_the_largest_outcome() -> None:
     groups, y = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 1, 0, 1, 0, 0, 0, 0])
     positives: list[int] = []
 

@@ -54,7 +54,7 @@ def p_values(
         everyone = np.sort(strange[label == c, c])
         at_least = _at_least(everyone, strange[:, c])
         number = np.full(n, len(everyone))
-        if folds is None:  # a patient is as nonconforming as himself
+        if folds is None:  # a patient is not compared with the own label
             at_least = at_least - (label == c)
             number = number - (label == c)
         else:
