@@ -1,4 +1,4 @@
-"""Discrimination: the area under the ROC curve with DeLong's interval and test, average precision, the curve."""
+"""Discrimination: the area under the ROC curve with DeLong's interval and test, and average precision."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ def auc_interval(y: ArrayLike, score: ArrayLike, *, level: float = 0.95) -> Esti
         ``interval`` is ``delong_logit``, except in three cases. An AUC of exactly 1 (or 0) has no logit and a
         variance of 0: the interval is then ``exact_pairs``, from 1 down to (alpha/2)^(1/k) with k the size of
         the smaller class, because k disjoint pairs are independent and perfect order needs all of them in
-        order (conservative); mirrored for 0. A score that is the same for everybody has AUC 0.5 by construction,
-        and a class of one patient has no variance: ``none``, without limits.
+        order (conservative); mirrored for 0. A score that is the same for everybody has AUC 0.5 by
+        construction, and a class of one patient has no variance: ``none``, without limits.
 
     Raises
     ------
@@ -176,9 +176,9 @@ def paired_delong(y: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: f
     Returns
     -------
     Comparison
-        ``statistic`` is z. All None when a class is absent; the difference alone when a class has one patient.
-        Where the difference has no variance (two scores of the same order, or both perfect) there is no
-        interval; z is then 0 and p is 1 if the AUCs are equal, else both are None.
+        ``statistic`` is z. All None when a class is absent; the difference alone when a class has one
+        patient. Where the difference has no variance (two scores of the same order, or both perfect) there is
+        no interval; z is then 0 and p is 1 if the AUCs are equal, else both are None.
 
     Raises
     ------
@@ -187,10 +187,8 @@ def paired_delong(y: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: f
     """
     level = unit_interval(level, name="level")
     labels = labels_of(y)
-    pair = [
-        scores_of(value, n=labels.size, name=name) for value, name in ((first, "first"), (second, "second"))
-    ]
-    v10, v01 = placements(labels, np.stack(pair))
+    one, two = (scores_of(v, n=labels.size, name=k) for k, v in (("first", first), ("second", second)))
+    v10, v01 = placements(labels, np.stack([one, two]))
     if not v10.shape[1]:
         return Comparison(None, None, None, None, None)
     # The contrast of the placements, not c11 + c22 - 2 c12, whose cancellation hides a variance of zero.
@@ -199,10 +197,9 @@ def paired_delong(y: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: f
     if min(d10.size, d01.size) < 2:
         return Comparison(difference, None, None, None, None)
     if np.ptp(d10) < ROUNDING and np.ptp(d01) < ROUNDING:
-        same = abs(difference) < ROUNDING
-        return Comparison(
-            0.0 if same else difference, None, None, 0.0 if same else None, 1.0 if same else None
-        )
+        if abs(difference) < ROUNDING:
+            return Comparison(0.0, None, None, 0.0, 1.0)
+        return Comparison(difference, None, None, None, None)
     error = np.sqrt(_variance(d10, d01))
     z = difference / error
     reach = norm.ppf((1 + level) / 2) * error
@@ -211,7 +208,7 @@ def paired_delong(y: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: f
 
 
 def average_precision(y: ArrayLike, score: ArrayLike) -> float | None:
-    """Return the average precision (step-wise area under the precision-recall curve); chance is the prevalence.
+    """Return the average precision (steps under the precision-recall curve); chance is the prevalence.
 
     Parameters
     ----------
@@ -277,9 +274,9 @@ def roc_points(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
     Returns
     -------
     tuple of arrays
-        False positive rate, true positive rate and threshold (positive when score >= threshold), from (0, 0) to
-        (1, 1). The first threshold, at which nobody is positive, is the largest score plus 1, so that it is finite.
-        Empty when a class is absent.
+        False positive rate, true positive rate and threshold (positive when score >= threshold), from (0, 0)
+        to (1, 1). The first threshold, at which nobody is positive, is the largest score plus 1, not
+        infinity. Empty when a class is absent.
 
     Raises
     ------

@@ -31,8 +31,8 @@ def shift_odds_ratio(grade: ArrayLike, probability: ArrayLike, *, level: float) 
     -------
     Estimate
         Proportional-odds model; above 1 where patients with better predictions have lower grades.
-        ``interval`` is ``wald_log``. None, with ``none``, where the model has no finite maximum: fewer than two
-        grades, constant probabilities, or grades in perfect order of the probabilities.
+        ``interval`` is ``wald_log``. None, with ``none``, where the model has no finite maximum: fewer than
+        two grades, constant probabilities, or grades in perfect order of the probabilities.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def shift_odds_ratio(grade: ArrayLike, probability: ArrayLike, *, level: float) 
 
     Notes
     -----
-    McCullagh, JRSS B 42:109 (1980): logit P(grade <= k) = threshold_k + log(OR) x, x in SDs (n - 1) of the sample.
+    McCullagh, JRSS B 42:109 (1980): logit P(grade <= k) = threshold_k + log(OR) x, x in SDs (n - 1).
     """
     level = unit_interval(level, name="level")
     grades = _grades_of(grade)
@@ -133,10 +133,9 @@ def auc_by_cut(
         if not 0 < favourable.sum() < grades.size:
             continue
         found = auc_interval(favourable, values, level=level)
-        row = {"cut": cut, "auc": found.value, "ci_low": found.low, "ci_high": found.high}
-        rows.append(
-            {**row, "interval": found.interval, "n": grades.size, "n_positive": int(favourable.sum())}
-        )
+        sizes = {"n": grades.size, "n_positive": int(favourable.sum())}
+        limits = {"ci_low": found.low, "ci_high": found.high, "interval": found.interval}
+        rows.append({"cut": cut, "auc": found.value, **limits, **sizes})
     return rows
 
 

@@ -30,8 +30,8 @@ def at_threshold(y: ArrayLike, probability: ArrayLike, *, threshold: float) -> d
     Returns
     -------
     dict
-        `METRICS`, of the positive class (no macro or weighted average). None where undefined: a ratio without a
-        denominator, and f1 and balanced accuracy when a class that they need is absent.
+        `METRICS`, of the positive class (no macro or weighted average). None where undefined: a ratio
+        without a denominator, and f1 and balanced accuracy when a class that they need is absent.
 
     Raises
     ------
@@ -101,12 +101,14 @@ def consistent(row: Mapping[str, float | None], *, n: int, n_positive: int, tole
     -------
     list of str
         Empty when some matrix gives all values. Else one sentence for each smallest set of values that
-        no matrix gives together, and one on the matrix that comes nearest.
+        no matrix gives together, one on the accuracy that sensitivity and specificity imply where the printed
+        one differs, and one on the matrix that comes nearest (whose largest miss is smallest).
 
     Raises
     ------
     ValueError
-        When the counts do not satisfy 0 <= n_positive <= n, a value is not finite, or the tolerance is negative.
+        When the counts do not satisfy 0 <= n_positive <= n, a value is not finite, or the tolerance is
+        negative.
 
     Notes
     -----
@@ -127,14 +129,12 @@ def consistent(row: Mapping[str, float | None], *, n: int, n_positive: int, tole
         return []
     sizes = f"{n_positive} positives and {n - n_positive} negatives"
     said = [_together([given[i] for i in chosen], sizes) for chosen in _smallest(met, len(given))]
+    said += _implied(dict(given), n=n, n_positive=n_positive, tolerance=tolerance)
     if best is None:
         return said
     miss, name, tp, tn = best
-    nearest = f"{tp} true positives, {n_positive - tp} false negatives, {n - n_positive - tn} false positives"
-    return [
-        *said,
-        f"The nearest matrix ({nearest} and {tn} true negatives) misses {name} by {miss:.4f}.",
-    ]
+    nearest = f"TP {tp}, FN {n_positive - tp}, FP {n - n_positive - tn}, TN {tn}"
+    return [*said, f"The nearest matrix ({nearest}) misses {name} by {miss:.4f}."]
 
 
 def _metrics(tp: np.ndarray, tn: np.ndarray, *, n_positive: int, n_negative: int) -> dict[str, Floats]:
@@ -190,6 +190,23 @@ def _smallest(met: set[int], count: int) -> list[tuple[int, ...]]:
         if found:
             return found
     return []
+
+
+def _implied(values: Mapping[str, float], *, n: int, n_positive: int, tolerance: float) -> list[str]:
+    """Compare the printed accuracy with prevalence * sensitivity + (1 - prevalence) * specificity."""
+    if not n or not {"accuracy", "sensitivity", "specificity"} <= values.keys():
+        return []
+    accuracy, sensitivity, specificity = (values[k] for k in ("accuracy", "sensitivity", "specificity"))
+    implied = (n_positive * sensitivity + (n - n_positive) * specificity) / n
+    # The tolerance of the printed accuracy, and that of the mean of the other two.
+    if abs(implied - accuracy) <= 2 * tolerance:
+        return []
+    needed = (accuracy - specificity) / (sensitivity - specificity) if sensitivity != specificity else -1.0
+    share = f"with {100 * needed:.1f} %" if 0 <= needed <= 1 else "with no share"
+    return [
+        f"Sensitivity {sensitivity:.6g} and specificity {specificity:.6g} make an accuracy of {implied:.4f} "
+        f"where {100 * n_positive / n:.1f} % are positive; {accuracy:.6g} would come {share} of positives."
+    ]
 
 
 def _together(values: list[tuple[str, float]], sizes: str) -> str:
