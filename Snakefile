@@ -27,6 +27,7 @@ rule all:
     default_target: True
     input:
         out("report/index.html"),
+        [external("cohort/status.tsv", name) for name in EXTERNAL],
 
 
 rule preprocess:
@@ -34,3 +35,4 @@ rule preprocess:
         out("lesions.tsv"),
         out("cohort/status.tsv"),
         out("dataset_description.json"),
+        [external("cohort/status.tsv", name) for name in EXTERNAL],

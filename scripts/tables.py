@@ -3,13 +3,14 @@ from reperfuse.core.job import Job
 job = Job(snakemake)
 
 from reperfuse.cohort import summary as cohort
+from reperfuse.cohort.external import as_outside
 from reperfuse.cohort.status import EXCLUDED_COLUMNS, STATUS_COLUMNS
 from reperfuse.core.files import read_json, write_json
 from reperfuse.core.tables import write_table
 
 with job:
     out = snakemake.output
-    manifest, records = read_json(snakemake.input.manifest), job.all_records
+    manifest, records = as_outside(read_json(snakemake.input.manifest), job.all_records)
     status, excluded = cohort.status_tables(manifest, records)
     write_table(out.index, cohort.index_rows(manifest), cohort.INDEX_COLUMNS)
     write_table(out.participants, *cohort.clinical_rows(manifest))

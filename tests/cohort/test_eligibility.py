@@ -133,3 +133,17 @@ def test_soop_serves_single_visit_studies(real_data: Path) -> None:
     eligible = [name for name, found in judge(there, data, needs["severity"]).items() if not found]
     strata = [s for s, _ in fold_candidates(eligible, data, needs["severity"], group="family").values()]
     assert strata.count("1") == sum(int(score) > 4 for score in scores)
+
+
+def test_nothing_that_gives_the_label_alone_is_asked_for_where_a_model_is_applied(
+    needs: dict[str, Requirement],
+) -> None:
+    there = {"sub-1": {"J0": ["pwi", "dwi"]}, "sub-2": {"J0": ["dwi"]}}
+    found = {
+        study: {sub: [f.reason for f in faults] for sub, faults in judged.items()}
+        for study in ("transformation", "severity", "fusion")
+        for judged in [lacks(there, clinical(), needs[study], to_score=True)]
+    }
+    assert found["transformation"] == {"sub-1": [], "sub-2": ["no PWI of J0"]}
+    assert found["severity"] == {"sub-1": [], "sub-2": []}
+    assert all(found["fusion"].values()), "a study without label asks for the same"

@@ -161,14 +161,14 @@ def test_the_same_image_under_two_names_is_found(tree: Tree, tmp_path: Path) -> 
     root = tree("sub-1/dwi/sub-1_ADC.nii.gz", "sub-7/dwi/sub-7_ADC.nii.gz", content=b"\x1f\x8bsame" * 200)
     tree("sub-07/dwi/sub-07_ADC.nii.gz")
     participants = stamped(index_of(root), Stamps(root, tmp_path / "stamps.json"))
-    faults = twins(participants)
+    faults = twins(participants, {})
     assert {(fault.code, fault.participant_id) for fault in faults} == {("E124", "sub-7")}
     assert "sub-1/dwi/sub-1_ADC.nii.gz" in faults[0].sentence
 
 
 def test_identifiers_that_differ_in_zeros_only_are_told(tree: Tree, tmp_path: Path) -> None:
     root = tree("sub-7/dwi/sub-7_ADC.nii.gz", "sub-07/dwi/sub-07_ADC.nii.gz")
-    faults = twins(stamped(index_of(root), Stamps(root, tmp_path / "stamps.json")))
+    faults = twins(stamped(index_of(root), Stamps(root, tmp_path / "stamps.json")), {})
     assert [(fault.code, fault.participant_id) for fault in faults] == [("W125", "sub-7")]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reperfuse.cohort.survey import check_places, check_sections, survey, write_drawn
+from reperfuse.cohort.survey import check_places, check_sections, read_survey, survey, write_drawn
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json
 from reperfuse.core.settings import resolve
@@ -29,7 +29,7 @@ def add(tmp_path: Path, participant_id: str, *suffixes: str) -> None:
 
 def surveyed(tmp_path: Path, **sections: Any) -> tuple[Path, dict[str, Any]]:
     config = configured(tmp_path, **sections)
-    path = survey(config, requirements(config["studies"]))
+    path = Path(read_survey(survey(config, requirements(config["studies"])))[""])
     return path, read_json(path)
 
 

@@ -97,3 +97,18 @@ def test_the_log_holds_the_findings(snakemake: SimpleNamespace, tmp_path: Path) 
     with Job(snakemake) as job:
         job.note([Fault("E101", "x.nii.gz")])
     assert "E101 sub-1 x.nii.gz: the file is empty" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_patient_of_an_external_cohort_is_read_from_its_own_dataset(snakemake: SimpleNamespace) -> None:
+    snakemake.config["external_cohorts"] = {"test": {"bids_dir": "elsewhere", "sessions": {"J0": "a"}}}
+    here = Job(snakemake)
+    snakemake.wildcards["sub"] = "sub-test+1"
+    there = Job(snakemake)
+    assert [(job.cohort, str(job.bids_dir), job.session_ids) for job in (here, there)] == [
+        ("", "data", {"J0": "ses-01"}),
+        ("test", "elsewhere", {"J0": "ses-a"}),
+    ]
+    assert there.uri("J0_adc") == "bids::work/sub-test+1/J0_adc.nii.gz"
+    snakemake.wildcards = Named(external="test")
+    whole = Job(snakemake)
+    assert (whole.cohort, whole.participant_id, str(whole.bids_dir)) == ("test", "external/test", "elsewhere")

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,11 @@ normalise: {resolution_mm: 4, affine_iterations: [20, 10], syn_iterations: [4]}
 """
 
 
-def write_patients(bids: Path, n: int) -> None:
-    """Write the first ``n`` patients of one cohort."""
+def write_patients(bids: Path, n: int, **changed: Any) -> None:
+    """Write the first ``n`` patients of one cohort; another ``seed`` gives another cohort."""
     settings = fill({}, load_schema(ROOT / "workflow/schemas", "phantom"))
-    write_cohort(bids, bids.with_name("truth"), **{**settings, **SMALL, "n": n, "left_before_j1": 0.0})
+    given = {**settings, **SMALL, "n": n, "left_before_j1": 0.0, **changed}
+    write_cohort(bids, bids.with_name(f"{bids.name}-truth"), **given)
 
 
 @dataclass

@@ -2,7 +2,7 @@ rule tables:
     """Gather records and judgement: who is there, who is out and why, lesion volumes. `manifest` shows new patients."""
     input:
         manifest=MANIFEST,
-        records=all_records("prepare", "register", "normalise", "lesions"),
+        records=all_records(*IMAGING),
     output:
         record=record("tables"),
         index=out("cohort/index.tsv"),
@@ -32,11 +32,36 @@ rule tables:
         "../../scripts/tables.py"
 
 
+use rule tables as external_tables with:
+    input:
+        manifest=manifest_of,
+        records=external_records,
+    output:
+        record=record("external_tables", "external/{external}"),
+        index=external("cohort/index.tsv"),
+        participants=external("cohort/participants.tsv"),
+        excluded=external("cohort/excluded.tsv"),
+        status=external("cohort/status.tsv"),
+        eligibility=external("cohort/eligibility.tsv"),
+        quality=external("cohort/quality.tsv"),
+        lesions=external("lesions.tsv"),
+        growth=external("growth.tsv"),
+        loads=external("loads.tsv"),
+        summary=work("external/{external}/summary.json"),
+    log:
+        out("logs/external/{external}.log"),
+    benchmark:
+        out("benchmarks/external/{external}.tsv")
+    params:
+        code=code("tables", "imaging"),
+        src=manifest_name,
+
+
 rule publish:
     """Link images under their BIDS names and describe the derivative dataset; markers stay in `work`."""
     input:
         manifest=MANIFEST,
-        records=all_records("prepare", "register", "normalise", "lesions"),
+        records=all_records(*IMAGING),
     output:
         record=record("publish"),
         description=out("dataset_description.json"),

@@ -11,7 +11,7 @@ if (ROOT / "workflow/reperfuse").is_dir():
 
 import reperfuse
 from reperfuse.cohort import layout
-from reperfuse.cohort.survey import survey, write_drawn
+from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json
 from reperfuse.core.provenance import code_digest
@@ -27,29 +27,39 @@ try:
     config.update(resolve(config, ROOT / "workflow/schemas"))
     config["output_dir"] = config["output_dir"].rstrip(os.sep)
     if workflow.is_main_process:
-        manifest = survey(config, requirements(config["studies"]))
-        os.environ.update(REPERFUSE_MANIFEST=str(manifest))
+        surveyed = survey(config, requirements(config["studies"]))
+        os.environ.update(REPERFUSE_SURVEY=str(surveyed))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
 envvars:
-    "REPERFUSE_MANIFEST",
+    "REPERFUSE_SURVEY",
 
 
-MANIFEST = os.environ["REPERFUSE_MANIFEST"]
-cohort = read_json(MANIFEST)
+MANIFESTS = read_survey(os.environ["REPERFUSE_SURVEY"])  # the main cohort's under the empty name
+MANIFEST = MANIFESTS[""]
+COHORTS = {name: read_json(path) for name, path in MANIFESTS.items()}
+EXTERNAL = sorted(set(COHORTS) - {""})
+cohort = {**COHORTS[""], "external": {name: COHORTS[name] for name in EXTERNAL}}
 config["sessions"] = cohort["sessions"]
+for name in EXTERNAL:
+    config["external_cohorts"][name]["sessions"] = COHORTS[name]["sessions"]
 IMAGES = layout.images_of(config["lesions"]["thresholds"])
 SHARED = ("template", "tables", "publish", "report")
-STEPS = {sub: layout.steps_of(visits) for sub, visits in cohort["active"].items()}
+IMAGING = ("prepare", "register", "normalise", "lesions")
+ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
+STEPS = {sub: layout.steps_of(visits) for sub, visits in ACTIVE.items()}
+for name in EXTERNAL:  # pages are of the main cohort
+    STEPS.update({sub: [one for one in STEPS[sub] if one != "page"] for sub in COHORTS[name]["active"]})
 
-# What the configuration says about results; where data lie is none of it.
-RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases"})
+# What the configuration says about the main cohort's results; where data lie and how work is done is none of it.
+RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_cohorts", "execution"})
 
 
 wildcard_constraints:
     sub=r"sub-[0-9A-Za-z+]+",
+    external="|".join(EXTERNAL) or "(?!)",
 
 
 def out(path):
@@ -58,6 +68,24 @@ def out(path):
 
 def work(path):
     return out(f"work/{path}")
+
+
+def external(path, name="{external}"):
+    """Path of a result of an external cohort."""
+    return out(f"external/{name}/{path}")
+
+
+def patients(cohort=""):
+    """Patients of the main cohort, or of an external one, of whom any image can be used."""
+    return list(COHORTS[cohort or ""]["active"])
+
+
+def manifest_of(wildcards):
+    return MANIFESTS[wildcards.external]
+
+
+def manifest_name(wildcards):
+    return Path(manifest_of(wildcards)).name
 
 
 def image(name):
@@ -70,9 +98,9 @@ def images(step):
     return [image(name) for name in IMAGES[step]]
 
 
-def record(step, sub="{sub}"):
-    """Path of a step's record; steps of the cohort have one for everybody."""
-    return work(f"cohort/{step}.json" if step in SHARED else f"{sub}/{step}.json")
+def record(step, owner="{sub}"):
+    """Path of a step's record; steps of the cohort have one for everybody, other owners are patients."""
+    return work(f"cohort/{step}.json" if step in SHARED else f"{owner}/{step}.json")
 
 
 def goes_through(sub, step):
@@ -107,9 +135,18 @@ def warp_before(wildcards):
     return [work(f"{wildcards.sub}/{name}") for name in names] if made else []
 
 
-def all_records(*steps):
-    """Records of every patient who goes through the steps."""
-    return [record(one, sub) for sub in STEPS for one in steps if one in STEPS[sub]]
+def of_all(*steps, cohort=None):
+    """Patient and step, for every patient of the main cohort, or of an external one, who goes through the steps."""
+    return [(sub, one) for sub in patients(cohort) for one in steps if one in STEPS[sub]]
+
+
+def all_records(*steps, cohort=None):
+    """Records of every patient of the main cohort, or of an external one, who goes through the steps."""
+    return [record(one, sub) for sub, one in of_all(*steps, cohort=cohort)]
+
+
+def external_records(wildcards):
+    return all_records(*IMAGING, cohort=wildcards.external)
 
 
 def code(step, env, files=()):
@@ -122,10 +159,9 @@ def sources(*roles, **shared):
     """Content stamps of a patient's raw files that play one of the roles, and of files that all patients share."""
 
     def stamps(wildcards):
-        visits = cohort["active"][wildcards.sub]
         mine = {
             visit: {role: files for role, files in found.items() if role in roles}
-            for visit, found in visits.items()
+            for visit, found in ACTIVE[wildcards.sub].items()
         }
         return {**mine, **shared}
 
@@ -153,17 +189,18 @@ def recognise_results():
         )
 
 
-def expected(step, sub, after):
-    """A result as it would be made now."""
-    made, wildcards = getattr(rules, step), SimpleNamespace(sub=sub)
+def expected(step, owner, after):
+    """A result as it would be made now; its owner is a patient, ``cohort``, or ``external/<name>``."""
+    made = getattr(rules, step)
+    wildcards = SimpleNamespace(sub=owner, external=owner.removeprefix("external/"))
     cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
     return Expected(
-        record=record(step, sub),
+        record=record(step, owner),
         cfg=(cfg(wildcards) if callable(cfg) else cfg) or {},
         code=made.params.code,
         src=src(wildcards) if callable(src) else src,
-        after={f"{owner}/{one}": record(one, owner) for owner, one in after},
-        files=[str(path).format(sub=sub) for path in [*made.output, made.benchmark]],
+        after={f"{sub}/{one}": record(one, sub) for sub, one in after},
+        files=[str(path).format(**vars(wildcards)) for path in [*made.output, made.benchmark]],
     )
 
 
@@ -174,8 +211,9 @@ def expected_results():
         for step in steps:
             before = [one for one in layout.AFTER[step] if goes_through(sub, one)]
             yield expected(step, sub, [("cohort" if one in SHARED else sub, one) for one in before])
-    imaging = [(sub, step) for sub, steps in STEPS.items() for step in steps if step != "page"]
+    imaging, pages = of_all(*IMAGING), of_all("page")
     yield expected("tables", "cohort", imaging)
     yield expected("publish", "cohort", imaging)
-    pages = [(sub, "page") for sub, steps in STEPS.items() if "page" in steps]
     yield expected("report", "cohort", [("cohort", "tables"), ("cohort", "publish"), *imaging, *pages])
+    for name in EXTERNAL:
+        yield expected("external_tables", f"external/{name}", of_all(*IMAGING, cohort=name))

@@ -34,7 +34,7 @@ rule report:
         records=[
             record("tables"),
             record("publish"),
-            *all_records("prepare", "register", "normalise", "lesions", "page"),
+            *all_records(*IMAGING, "page"),
         ],
     output:
         record=record("report"),

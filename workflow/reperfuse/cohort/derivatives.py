@@ -20,6 +20,7 @@ IGNORED = (
     "benchmarks/",
     "report/",
     "cohort/",
+    "external/",
     "*.tsv",
     "**/perf/*_dsc.*",
     "**/*_map.*",

@@ -31,6 +31,13 @@ class ImageNeed(Protocol):
     def or_variables(self) -> tuple[str, ...]: ...
 
 
+class Label(Protocol):
+    """What a study predicts, cut from a clinical variable."""
+
+    @property
+    def variable(self) -> str: ...
+
+
 class Requirement(Protocol):
     """What a study needs of a patient; see `reperfuse.studies.requirements`."""
 
@@ -40,6 +47,8 @@ class Requirement(Protocol):
     def images(self) -> Sequence[ImageNeed]: ...
     @property
     def clinical(self) -> tuple[str, ...]: ...
+    @property
+    def label(self) -> Label | None: ...
     def label_of(self, row: Mapping[str, Value]) -> int | None: ...
     @property
     def labelled(self) -> bool: ...
@@ -62,7 +71,9 @@ def _lacking(need: ImageNeed, visits: Mapping[str, Collection[str]]) -> str:
     return f"{several} out of {_spoken(need.roles, 'and')} ({found})"
 
 
-def lacks(available: Available, clinical: Clinical, requirement: Requirement) -> dict[str, list[Fault]]:
+def lacks(
+    available: Available, clinical: Clinical, requirement: Requirement, *, to_score: bool = False
+) -> dict[str, list[Fault]]:
     """Return, for every patient, what keeps them out of a study.
 
     Parameters
@@ -73,6 +84,8 @@ def lacks(available: Available, clinical: Clinical, requirement: Requirement) ->
         Their data.
     requirement : Requirement
         What the study needs.
+    to_score : bool
+        Whether a model that is fitted already is to be applied: then nothing is asked for that gives the label only.
 
     Returns
     -------
@@ -80,18 +93,21 @@ def lacks(available: Available, clinical: Clinical, requirement: Requirement) ->
         participant_id → faults: E137 an image, E138 a value, E139 the whole row is missing, or the finding
         for which a value was refused. An empty list means eligible.
     """
+    label = requirement.label.variable if to_score and requirement.label else ""
+    needed = [need for need in requirement.images if not label or label not in need.or_variables]
     out: dict[str, list[Fault]] = {}
     for participant_id in sorted(available):
         row = clinical.rows.get(participant_id)
         values = row or {}
         faults = []
-        for need in requirement.images:
+        for need in needed:
             missing = _lacking(need, available[participant_id])
             if missing and all(values.get(name) is None for name in need.or_variables):
                 also = "".join(f", and {name} is missing" for name in need.or_variables)
                 faults.append(Fault("E137", "", {"role": missing, "visit": need.visit + also}))
         refused = clinical.refused.get(participant_id, {})
-        wanted = [name for name in requirement.clinical if values.get(name) is None]
+        asked = [name for name in requirement.clinical if name != label]
+        wanted = [name for name in asked if values.get(name) is None]
         if wanted and EVERYTHING in refused:
             faults.append(refused[EVERYTHING])
         elif wanted and row is None:

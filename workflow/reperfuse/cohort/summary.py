@@ -151,5 +151,5 @@ def summary(manifest: Manifest, records: Sequence[Record]) -> dict[str, Any]:
             sub: sorted(f"{visit}_{role}" for visit, roles in visits.items() for role in roles)
             for sub, visits in manifest["participants"].items()
         },
-        "pages": sorted(manifest["active"]),
+        "pages": [] if manifest["name"] else sorted(manifest["active"]),
     }

@@ -8,10 +8,11 @@ from typing import Any
 
 from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reconcile
 from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
+from reperfuse.cohort.external import as_inside, check_names, sections_of
 from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
-from reperfuse.cohort.index import Index, find_sessions, scan, stamped, twins
+from reperfuse.cohort.index import Index, contents, find_sessions, scan, stamped, twins
 from reperfuse.core.errors import ConfigError, Fault
-from reperfuse.core.files import write_json
+from reperfuse.core.files import read_json, write_json
 from reperfuse.core.provenance import Stamps, digest, file_digest
 
 # Findings of the index that take a patient out altogether.
@@ -19,10 +20,12 @@ PATIENT_OUT = ("E124", "E190")
 
 
 def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -> Path:
-    """Index the dataset, stamp its files, judge who may take part, draw folds; return the manifest's path.
+    """Index the datasets, stamp their files, judge who may take part, draw folds; return the path of what is found.
 
-    The manifest is the only thing that jobs know about the dataset as a whole. Its name is a digest of its
-    content, so that a patient who joins or a file that is replaced shows whatever its date.
+    The manifests are the only thing that jobs know about a dataset as a whole: one of the main cohort and one of
+    each external cohort, so that a change in one reruns nothing of another. A manifest's name is a digest of its
+    content, so that a patient who joins or a file that is replaced shows whatever its date. The file returned names
+    them; :func:`read_survey` reads it.
 
     Parameters
     ----------
@@ -34,42 +37,87 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     Raises
     ------
     ConfigError
-        Where the dataset or the place for results cannot be used at all.
+        Where a dataset or the place for results cannot be used at all.
     """
-    bids_dir, output_dir = Path(config["bids_dir"]), Path(config["output_dir"])
-    check_places(bids_dir, output_dir)
+    output_dir = Path(config["output_dir"])
     check_sections(config)
-    index, sessions = _index(config, bids_dir, output_dir)
-    stamps = Stamps(bids_dir, output_dir / "work/stamps.json")
+    main = _cohort("", config, output_dir, requirements, {})
+    main["atlases"] = _atlases(config["atlases"])
+    main["folds"] = _folds(config["studies"], output_dir, main, requirements)
+    check_names(config["external_cohorts"], main["participants"])
+    manifests = {"": main}
+    known = contents(main["participants"], "the main cohort")
+    for name in sorted(config["external_cohorts"]):
+        try:
+            found = _cohort(name, sections_of(config, name), output_dir, requirements, known)
+        except ConfigError as error:
+            raise ConfigError(f"External cohort {name}: {error}") from error
+        known = {**contents(found["participants"], f"the external cohort {name}"), **known}
+        manifests[name] = {**as_inside(found), "folds": {}}
+    return _written(manifests, output_dir)
+
+
+def _written(manifests: Mapping[str, Mapping[str, Any]], output_dir: Path) -> Path:
+    """Write each manifest, and which of them hold, under the names of their contents."""
+    files = {
+        name: f"manifest-{'-'.join(part for part in (name, digest(manifest)) if part)}.json"
+        for name, manifest in manifests.items()
+    }
+    path = output_dir / f"work/survey-{digest(files)}.json"
+    for name, manifest in manifests.items():
+        if not path.with_name(files[name]).exists():
+            write_json(path.with_name(files[name]), manifest)
+    if not path.exists():
+        write_json(path, files)
+    return path
+
+
+def read_survey(path: str | Path) -> dict[str, str]:
+    """Return the path of each cohort's manifest; the main cohort is called by the empty name."""
+    return {name: str(Path(path).with_name(file)) for name, file in read_json(path).items()}
+
+
+def _cohort(
+    name: str,
+    sections: Mapping[str, Any],
+    output_dir: Path,
+    requirements: Mapping[str, Requirement],
+    known: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what a manifest says of one dataset, with the names that its patients have there.
+
+    In an external cohort, eligible is who can be scored: the label is not asked for.
+    """
+    bids_dir = Path(sections["bids_dir"])
+    check_places(bids_dir, output_dir)
+    index, sessions = _index(sections, bids_dir, output_dir)
+    stamps = Stamps(bids_dir, output_dir / f"work/{'-'.join(filter(None, ('stamps', name)))}.json")
     participants = stamped(index, stamps)
-    atlases = _atlases(config["atlases"])
-    faults = [*index.faults, *twins(participants)]
+    faults = [*index.faults, *twins(participants, known)]
     out = {fault.participant_id for fault in faults if fault.code in PATIENT_OUT}
     active = {sub: visits for sub, visits in participants.items() if visits and sub not in out}
-    clinical = _clinical(config["clinical"], bids_dir, sessions)
+    clinical = _clinical(sections["clinical"], bids_dir, sessions)
     usable = {sub: _roles(active.get(sub, {})) for sub in participants}
-    judged = {study: lacks(usable, clinical, need) for study, need in requirements.items()}
-    manifest = {
+    judged = {
+        study: lacks(usable, clinical, need, to_score=bool(name)) for study, need in requirements.items()
+    }
+    description = stamps.of(["dataset_description.json"])
+    stamps.save()
+    return {
+        "name": name,
         "sessions": sessions,
         "session_ids": {visit: f"ses-{label}" for visit, label in sessions.items()},
         "folders": sorted(participants),
-        "description": stamps.of(["dataset_description.json"]),
+        "description": description,
         "n_files": index.n_files,
         "participants": participants,
         "active": active,
-        "atlases": atlases,
         "faults": _dicts(faults),
         "clinical": clinical.rows,
         "dictionary": clinical.dictionary,
         "clinical_faults": _dicts([*clinical.faults, *reconcile(clinical, participants)]),
         "eligibility": {s: {sub: _dicts(found) for sub, found in one.items()} for s, one in judged.items()},
-        "folds": _folds(config["studies"], output_dir, judged, clinical, requirements),
     }
-    stamps.save()
-    path = output_dir / f"work/manifest-{digest(manifest)}.json"
-    if not path.exists():
-        write_json(path, manifest)
-    return path
 
 
 def check_places(bids_dir: Path, output_dir: Path) -> None:
@@ -145,15 +193,15 @@ def _roles(visits: Mapping[str, Any]) -> dict[str, list[str]]:
 def _folds(
     studies: Mapping[str, Any],
     output_dir: Path,
-    judged: Mapping[str, Mapping[str, list[Fault]]],
-    clinical: Clinical,
+    manifest: Mapping[str, Any],
     requirements: Mapping[str, Requirement],
 ) -> dict[str, Any]:
     """Return each study's folds, extended by the patients who are new; :func:`write_drawn` writes them."""
     plans = {}
+    clinical = Clinical(manifest["clinical"])
     for study, need in requirements.items():
         section = studies[study]
-        eligible = [sub for sub, faults in judged[study].items() if not faults]
+        eligible = [sub for sub, faults in manifest["eligibility"][study].items() if not faults]
         candidates = fold_candidates(eligible, clinical, need, group=section["group"])
         table = output_dir / f"cohort/folds-{study}.tsv"
         frozen = Path(section["frozen_folds"]) if section["frozen_folds"] else None

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import write_marker
+from reperfuse.core.participants import cohort_of
 from reperfuse.core.records import digests_of, key_of, name_of, read_record, write_record
 from reperfuse.core.reruns import aside
 
@@ -35,7 +36,15 @@ class Job:
     ----------
     snakemake : object
         What Snakemake gives a script. ``output.record`` is the record, the other outputs are images;
-        ``input.records`` are the records of the results before.
+        ``input.records`` are the records of the results before. The wildcard ``sub`` names the patient, the
+        wildcard ``external`` an external cohort; without either the job is about the main cohort.
+
+    Attributes
+    ----------
+    cohort : str
+        External cohort that the job is about; empty for the main one.
+    bids_dir : Path
+        Dataset of that cohort.
     """
 
     def __init__(self, snakemake: Any) -> None:
@@ -49,8 +58,16 @@ class Job:
         self.input, self.output = snakemake.input, snakemake.output
         self.cfg: dict[str, Any] = dict(snakemake.params.get("cfg") or {})
         self.src: Any = snakemake.params.get("src")
-        self.bids_dir = Path(snakemake.config["bids_dir"])
-        self.participant_id: str = snakemake.wildcards.get("sub", "cohort")
+        external, about = (
+            snakemake.config.get("external_cohorts", {}),
+            snakemake.wildcards.get("external", ""),
+        )
+        whole = f"external/{about}" if about else "cohort"
+        self.participant_id: str = snakemake.wildcards.get("sub", whole)
+        self.cohort = about or cohort_of(self.participant_id, external)
+        dataset = external[self.cohort] if self.cohort else snakemake.config
+        self.bids_dir = Path(dataset["bids_dir"])
+        self.sessions: dict[str, str] = dict(dataset["sessions"])
         self.all_records = [read_record(path) for path in snakemake.input.get("records", [])]
         self.records = {record["step"]: record for record in self.all_records}
         self.faults: list[Fault] = []
@@ -65,7 +82,7 @@ class Job:
     @property
     def session_ids(self) -> dict[str, str]:
         """``ses-…`` of each visit; empty for a dataset without sessions."""
-        return {visit: f"ses-{label}" for visit, label in self.snakemake.config["sessions"].items()}
+        return {visit: f"ses-{label}" for visit, label in self.sessions.items()}
 
     def facts_of(self, step: str) -> dict[str, Any]:
         """Return what a step before measured; empty where the patient did not go through it."""

@@ -22,10 +22,16 @@ def load_schema(folder: Path, name: str = "config") -> dict[str, Any]:
     """Read ``<name>.schema.yaml`` with the sections that it refers to put in their place."""
     text = (folder / f"{name}.schema.yaml").read_text(encoding="utf-8")
     schema: dict[str, Any] = yaml.safe_load(text)
+    _put_in_place(schema, folder)
+    return schema
+
+
+def _put_in_place(schema: dict[str, Any], folder: Path) -> None:
     for key, section in schema.get("properties", {}).items():
         if "$ref" in section:
             schema["properties"][key] = load_schema(folder, section["$ref"].removesuffix(".schema.yaml"))
-    return schema
+    if isinstance(named := schema.get("additionalProperties"), dict):
+        _put_in_place(named, folder)
 
 
 def resolve(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -57,16 +63,25 @@ def resolve_section(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dic
     return resolved
 
 
-def fill(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return a value with the schema's defaults wherever it says nothing."""
-    if isinstance(value, dict) and "properties" in schema:
-        for key, part in schema["properties"].items():
-            if key in value:
-                value[key] = fill(value[key], part)
-            elif "default" in part:
-                value[key] = fill(copy.deepcopy(part["default"]), part)
-            elif part.get("type") == "object" and "properties" in part and not part.get("required"):
-                value[key] = fill({}, part)
+def fill(value: Any, schema: Mapping[str, Any], *, sections: bool = True) -> Any:
+    """Return a value with the schema's defaults wherever it says nothing.
+
+    Whole ``sections`` that are left out are filled in too, but not in what the user has named himself, such as an
+    external cohort, where a section that is left out says that another one holds.
+    """
+    if not isinstance(value, dict):
+        return value
+    known = schema.get("properties", {})
+    for key, part in known.items():
+        if key in value:
+            value[key] = fill(value[key], part)
+        elif "default" in part:
+            value[key] = fill(copy.deepcopy(part["default"]), part)
+        elif sections and part.get("type") == "object" and "properties" in part and not part.get("required"):
+            value[key] = fill({}, part)
+    if isinstance(named := schema.get("additionalProperties"), dict):
+        for key in value.keys() - known.keys():
+            value[key] = fill(value[key], named, sections=False)
     return value
 
 
