@@ -14,6 +14,10 @@ from reperfuse.evaluation.discrimination import auc, auc_interval
 from reperfuse.evaluation.estimate import Estimate
 from reperfuse.evaluation.inputs import ArrayLike, Floats, Labels, probabilities_of, scores_of, unit_interval
 
+# A log odds ratio or a standard error beyond this (an odds ratio of a million) marks grades that are all but in
+# perfect order, where the likelihood is flat and the place where the optimiser rests says nothing.
+LIMIT = np.log(1e6)
+
 
 def shift_odds_ratio(grade: ArrayLike, probability: ArrayLike, *, level: float) -> Estimate:
     """Return the common odds ratio of a better (lower) grade per SD of the predicted log-odds.
@@ -32,7 +36,8 @@ def shift_odds_ratio(grade: ArrayLike, probability: ArrayLike, *, level: float) 
     Estimate
         Proportional-odds model; above 1 where patients with better predictions have lower grades.
         ``interval`` is ``wald_log``. None, with ``none``, where the model has no finite maximum: fewer than
-        two grades, constant probabilities, or grades in perfect order of the probabilities.
+        two grades, constant probabilities, or grades in perfect order of the probabilities, or so
+        nearly that the odds ratio, or one standard error of it, passes a million.
 
     Raises
     ------
@@ -57,8 +62,6 @@ def shift_odds_ratio(grade: ArrayLike, probability: ArrayLike, *, level: float) 
     reach = norm.ppf((1 + level) / 2) * error
     # statsmodels models P(grade <= k) with threshold - slope x: a better prediction has a negative slope.
     value, low, high = (float(np.exp(-slope + side * reach)) for side in (0, -1, 1))
-    if not np.isfinite([value, low, high]).all():
-        return nothing
     return Estimate(value, low, high, "wald_log")
 
 
@@ -171,6 +174,6 @@ def _slope(codes: Labels, x: Floats) -> tuple[float, float] | None:
                 slope, error = float(fit.params[0]), float(fit.bse[0])
             except (np.linalg.LinAlgError, ValueError, FloatingPointError):
                 continue
-            if fit.mle_retvals["converged"] and np.isfinite([slope, error]).all() and error > 0:
+            if fit.mle_retvals["converged"] and abs(slope) < LIMIT and 0 < error < LIMIT:
                 return slope, error
     return None
