@@ -14,8 +14,8 @@ from reperfuse.evaluation.discrimination import auc, auc_interval
 from reperfuse.evaluation.estimate import Estimate
 from reperfuse.evaluation.inputs import ArrayLike, Floats, Labels, probabilities_of, scores_of, unit_interval
 
-# A log odds ratio or a standard error beyond this (an odds ratio of a million) marks grades that are all but in
-# perfect order, where the likelihood is flat and the place where the optimiser rests says nothing.
+# A log odds ratio or a standard error beyond this (an odds ratio of a million) marks grades that are all but
+# in perfect order, where the likelihood is flat and the place where the optimiser rests says nothing.
 LIMIT = np.log(1e6)
 
 
