@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from reperfuse.cohort.external import as_inside, as_outside
-from reperfuse.cohort.index import contents, twins
 from reperfuse.cohort.survey import read_survey, survey
+from reperfuse.cohort.twins import contents, twins
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json
 from reperfuse.core.settings import resolve

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from reperfuse.cohort.index import Index, find_sessions, scan, stamped, twins
+from reperfuse.cohort.index import Index, find_sessions, scan, stamped
+from reperfuse.cohort.twins import twins
 from reperfuse.core.provenance import Stamps
 from reperfuse.core.settings import fill, load_schema
 

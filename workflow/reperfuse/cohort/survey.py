@@ -10,7 +10,8 @@ from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reco
 from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
 from reperfuse.cohort.external import as_inside, check_names, sections_of
 from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
-from reperfuse.cohort.index import Index, contents, find_sessions, scan, stamped, twins
+from reperfuse.cohort.index import Index, find_sessions, scan, stamped
+from reperfuse.cohort.twins import contents, twins
 from reperfuse.core.errors import ConfigError, Fault
 from reperfuse.core.files import read_json, write_json
 from reperfuse.core.provenance import Stamps, digest, file_digest
