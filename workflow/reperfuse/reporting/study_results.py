@@ -1,0 +1,77 @@
+"""A study's rerun: ``python -m reperfuse.reporting.study_results FOLDER TARGET COMMAND [STUDY]``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from reperfuse.core.files import write_text
+from reperfuse.core.version import VERSION
+from reperfuse.reporting import study_listing as listing
+from reperfuse.reporting import study_tables as tables
+from reperfuse.reporting.pages import RESEARCH_USE
+from reperfuse.reporting.study_canvas import measure
+from reperfuse.reporting.study_view import StudyView, count, read_view
+from reperfuse.reporting.study_words import power_sentences, primary_sentences
+
+
+def page(view: StudyView, command: str, study: str) -> str:
+    """Return the page as Markdown; its numbers come from the study's tables alone."""
+    summary = view.summary
+    metric = measure(view)
+    lines = [
+        f"# {summary.get('title') or study}",
+        "",
+        f"Written by `{command}` with Reperfuse {VERSION}. {RESEARCH_USE}",
+        "",
+        *(line for stamp in view.stamps for line in (f"**{stamp}**", "")),
+        *(line for notice in view.notices for line in (notice, "")),
+        "## Cohort",
+        "",
+        f"{count(summary.get('n'))} patients, {count(summary.get('n_positive'))} with the outcome"
+        + (f" (`{view.target}`)." if view.target else "."),
+        "",
+        *tables.markdown(listing.reasons_table(view), view),
+        *tables.markdown(listing.selection_table(view), view),
+        "## Primary comparison",
+        "",
+        " ".join(primary_sentences(view, metric)),
+        "",
+        " ".join(power_sentences(view)),
+        "",
+    ]
+    parts = {
+        "Configurations": [
+            tables.paper_table(view),
+            tables.measures_table(view, tables.DISCRIMINATION, "All measures, pooled (95 % CI)."),
+            tables.variants_table(view),
+        ],
+        "Comparisons": [tables.comparisons_table(view)],
+        "Calibration": [
+            tables.measures_table(view, tables.CALIBRATION, "After Platt scaling, pooled (95 % CI).")
+        ],
+        "External cohorts": tables.external_tables(view),
+    }
+    for title, shown in parts.items():
+        text = [line for table in shown for line in tables.markdown(table, view)]
+        lines += [f"## {title}", "", *text] if text else []
+    lines += ["## Warnings", "", *_flags(view)]
+    for key, title in (("assumptions", "What was assumed"), ("sources", "Sources")):
+        text = tables.markdown(listing.assumptions_table(summary.get(key) or {}, ""), view)
+        lines += [f"## {title}", "", *text[2:]] if text else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _flags(view: StudyView) -> list[str]:
+    raised = [row for row in view.flags if row.get("raised") == "1"]
+    lines = [f"- {view.named(row.get('configuration', ''))}: {row.get('sentence', '')}" for row in raised]
+    return [*lines, "", f"{len(view.flags) - len(raised)} of {len(view.flags)} checks raised nothing.", ""]
+
+
+def main(folder: str, target: str, command: str, study: str = "") -> None:
+    """Write the page of a study's folder."""
+    write_text(target, page(read_view(folder), command, study or Path(folder).name))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
