@@ -38,7 +38,9 @@ def roc(view: StudyView) -> Drawn:
     points = _by_configuration([r for r in view.roc if r.get("split", "cv") == "cv"], "fpr", "tpr")
     names = [name for name in view.order(view.main or points) if name in points]
     if not names:
-        return Drawn(note="No ROC curve is drawn: the predictions hold no configuration with both outcomes.")
+        return Drawn(
+            note="No ROC curve is drawn: roc.tsv holds none; it takes patients with and without the outcome."
+        )
     names, note = kept(names, MOST_LINES, "roc.tsv")
     styles = looks(view)
     with style("roc"):
@@ -87,9 +89,7 @@ def calibration(view: StudyView) -> Drawn:
     rows = [r for r in view.calibration if numbers(r, "mean_score", "observed")]
     names = view.order(r["configuration"] for r in rows)
     if not names:
-        return Drawn(
-            note="No calibration curve is drawn: no configuration has a bin of predictions to compare."
-        )
+        return Drawn(note="No calibration curve is drawn: calibration.tsv holds no observed share.")
     names, note = kept(names, MOST_PANELS, "calibration.tsv")
     with style("calibration"):
         figure = Figure(figsize=(3.1 * len(names) + 0.3, 5.2), dpi=72, layout="constrained")
@@ -150,7 +150,7 @@ def decision(view: StudyView) -> Drawn:
     points = _by_configuration(view.decision, "threshold", "net_benefit")
     names = [name for name in view.order(points) if name not in (ALL, NONE)]
     if not names:
-        return Drawn(note="No decision curve is drawn: no net benefit could be estimated.")
+        return Drawn(note="No decision curve is drawn: decision.tsv holds no net benefit.")
     main = [name for name in names if name in view.main] or names
     names, note = kept(main, 8, "decision.tsv")
     styles = looks(view)
@@ -196,7 +196,7 @@ def permutation(view: StudyView) -> Drawn:
     }
     names = view.order(name for name, (null, _) in draws.items() if null)
     if not names:
-        return Drawn(note="No permutation null is drawn: the analysis was not repeated with shuffled labels.")
+        return Drawn(note="No permutation null is drawn: permutation.tsv holds no draw with shuffled labels.")
     names, note = kept(names, MOST_PANELS, "permutation.tsv")
     with style("permutation"):
         figure = Figure(figsize=(3.1 * len(names) + 0.3, 3.1), dpi=72, layout="constrained")

@@ -111,7 +111,8 @@ def finished(figure: Figure, view: StudyView, *, label: str, note: str = "") -> 
     if view.stamps:
         width = int(figure.get_figwidth() * 13.5)
         text = "\n".join(wrapped(stamp, width) for stamp in view.stamps)
-        # The empty line keeps the titles of the panels away.
+        # Stamps take no room from the panels, and the empty line keeps their titles away.
+        figure.set_figheight(figure.get_figheight() + 0.17 * (text.count("\n") + 1))
         figure.suptitle(text + "\n ", fontsize=8.5, fontweight="bold", color=ALARM, x=0.01, ha="left")
     svg = svg_text(figure)
     svg = re.sub(r' id="[A-Za-z0-9]*(?:Collection|Stairs|Polygon)_\d+"', "", svg)

@@ -142,7 +142,7 @@ def coefficients(view: StudyView) -> Drawn:
     rows = [r for r in view.coefficients if to_float(r.get("coefficient")) is not None]
     names = view.order(r["configuration"] for r in rows)
     if not names:
-        return Drawn(note="No coefficients are drawn: no configuration here has a coefficient per feature.")
+        return Drawn(note="No coefficients are drawn: coefficients.tsv holds none.")
     names, note = kept(names, 2, "coefficients.tsv")
     ranked = {
         name: sorted((r for r in rows if r["configuration"] == name), key=_rank)[:MOST_FEATURES]
@@ -210,7 +210,7 @@ def sweep(view: StudyView) -> Drawn:
     rows = [r for r in view.sweep if to_float(r.get("auc_fold_mean")) is not None]
     parameters = list(dict.fromkeys(r["parameter"] for r in rows))
     if not parameters:
-        return Drawn(note="No sweep is drawn: no setting was varied.")
+        return Drawn(note="No sweep is drawn: sweep.tsv holds no value that was tried.")
     styles, across = looks(view), min(len(parameters), 3)
     down = -(-len(parameters) // across)
     names = view.order(r["configuration"] for r in rows)

@@ -100,7 +100,7 @@ def conformal(view: StudyView) -> Drawn:
     rows = [r for r in view.conformal if numbers(r, "epsilon", "coverage")]
     names, note = kept(view.order(r["configuration"] for r in rows), 2, "conformal.tsv")
     if not names:
-        return Drawn(note="No prediction sets are drawn: too few patients of a label to calibrate on.")
+        return Drawn(note="No prediction sets are drawn: conformal.tsv holds no coverage.")
     with style("conformal"):
         figure = Figure(figsize=(WIDTH, 2.9 * len(names) + 0.5), dpi=72, layout="constrained")
         grid = figure.subplots(len(names), 2, squeeze=False, width_ratios=[1, 1.5])

@@ -21,6 +21,7 @@ TEST_MEANINGS = {
     "naive_t": "naive t over folds: ignores that folds share patients and so finds differences too easily; "
     "shown as a warning only",
 }
+POOLED_TESTS = ("delong", "label_swap")
 # Where conventions draw the line; only used to say whether the tests fall on one side of it.
 CONVENTION = 0.05
 
@@ -49,11 +50,14 @@ def primary_sentences(view: StudyView, metric: str) -> list[str]:
     if not rows:
         return [f"{who}No primary comparison was made."]
     first, second = view.named(rows[0]["first"]), view.named(rows[0]["second"])
-    row = next((r for r in rows if to_float(r.get("difference")) is not None), None)
+    # The values beside it are pooled ones, and so must the difference be where there is such a test.
+    ranked = sorted(rows, key=lambda r: r.get("test") not in POOLED_TESTS)
+    row = next((r for r in ranked if to_float(r.get("difference")) is not None), None)
     if row is None:
         return [f"{who}The difference in {metric} between {first} and {second} is {NOT_ESTIMABLE}."]
     between = limits(row)
-    interval = f"95 % CI {between}; " if between else ""
+    n = f"n = {count(row['n'])}; " if to_float(row.get("n")) is not None else ""
+    interval = n + (f"95 % CI {between}; " if between else "")
     tests = ", ".join(f"{test_name(r)} {_p(r)}" for r in rows)
     values = [
         f"{name} {value(view.estimate(row[side], view.metric, 'pooled').get('estimate'))}"
