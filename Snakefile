@@ -13,6 +13,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/imaging.smk"
+include: "workflow/rules/outcome.smk"
 include: "workflow/rules/reporting.smk"
 
 
@@ -27,6 +28,7 @@ rule all:
     default_target: True
     input:
         out("report/index.html"),
+        rules.outcome.input,
         [external("cohort/status.tsv", name) for name in EXTERNAL],
 
 

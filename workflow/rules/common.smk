@@ -13,9 +13,10 @@ import reperfuse
 from reperfuse.cohort import layout
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core.errors import ConfigError
-from reperfuse.core.files import read_json
+from reperfuse.core.files import read_json, read_json_or
 from reperfuse.core.provenance import code_digest
 from reperfuse.core.reruns import Expected, reconcile
+from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
 from reperfuse.studies.requirements import requirements
 
@@ -47,6 +48,7 @@ for name in EXTERNAL:
     config["external_cohorts"][name]["sessions"] = COHORTS[name]["sessions"]
 IMAGES = layout.images_of(config["lesions"]["thresholds"])
 SHARED = ("template", "tables", "publish", "report")
+SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_page")
 IMAGING = ("prepare", "register", "normalise", "lesions")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
 STEPS = {sub: layout.steps_of(visits) for sub, visits in ACTIVE.items()}
@@ -58,6 +60,7 @@ RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_c
 
 
 wildcard_constraints:
+    chunk=r"chunk-[0-9]+",
     sub=r"sub-[0-9A-Za-z+]+",
     external="|".join(EXTERNAL) or "(?!)",
 
@@ -149,6 +152,19 @@ def external_records(wildcards):
     return all_records(*IMAGING, cohort=wildcards.external)
 
 
+def chunked(subs):
+    """Chunk → patients. A patient's chunk depends on the name alone."""
+    found = {}
+    for sub in sorted(subs):
+        found.setdefault(f"chunk-{seed_of(sub) % config['execution']['chunks']:03d}", []).append(sub)
+    return found
+
+
+def weights_digest(path):
+    """What a file of weights holds, as its card says; the file itself is checked when it is read."""
+    return read_json_or(f"{path}.json", {}).get("sha256", path) if path else ""
+
+
 def code(step, env, files=()):
     """Digest of a rule's script, the modules it reaches, its environment, the lock and other files."""
     env_files = sorted((ROOT / "envs").glob(f"{env}.*"))
@@ -192,7 +208,7 @@ def recognise_results():
 def expected(step, owner, after):
     """A result as it would be made now; its owner is a patient, ``cohort``, or ``external/<name>``."""
     made = getattr(rules, step)
-    wildcards = SimpleNamespace(sub=owner, external=owner.removeprefix("external/"))
+    wildcards = SimpleNamespace(sub=owner, chunk=owner, external=owner.removeprefix("external/"))
     cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
     return Expected(
         record=record(step, owner),
@@ -214,6 +230,9 @@ def expected_results():
     imaging, pages = of_all(*IMAGING), of_all("page")
     yield expected("tables", "cohort", imaging)
     yield expected("publish", "cohort", imaging)
-    yield expected("report", "cohort", [("cohort", "tables"), ("cohort", "publish"), *imaging, *pages])
+    yield from expected_outcome()
+    studies = [("cohort", "outcome_page")] if PREDICTS else []
+    shared = [("cohort", "tables"), ("cohort", "publish")]
+    yield expected("report", "cohort", [*shared, *imaging, *pages, *studies])
     for name in EXTERNAL:
         yield expected("external_tables", f"external/{name}", of_all(*IMAGING, cohort=name))

@@ -34,6 +34,7 @@ rule report:
         records=[
             record("tables"),
             record("publish"),
+            *([record("outcome_page")] if PREDICTS else []),
             *all_records(*IMAGING, "page"),
         ],
     output:

@@ -62,7 +62,7 @@ class Job:
             snakemake.config.get("external_cohorts", {}),
             snakemake.wildcards.get("external", ""),
         )
-        whole = f"external/{about}" if about else "cohort"
+        whole = f"external/{about}" if about else snakemake.wildcards.get("chunk", "cohort")
         self.participant_id: str = snakemake.wildcards.get("sub", whole)
         self.cohort = about or cohort_of(self.participant_id, external)
         dataset = external[self.cohort] if self.cohort else snakemake.config

@@ -95,6 +95,50 @@ def threshold_masks(
     return masks, faults
 
 
+def percentile_masks(
+    adc: Volume,
+    brain: np.ndarray,
+    trace: np.ndarray | None,
+    midline: Plane,
+    *,
+    percentiles: Sequence[float],
+    **recipe: Any,
+) -> dict[str, np.ndarray]:
+    """Return cleaned masks below a percentile of the patient's own healthier hemisphere.
+
+    The threshold is the percentile of ADC inside the brain (fluid excepted) of each hemisphere, whichever is
+    higher: a lesion lowers its own side's. Scanners whose ADC is off by a factor are judged alike.
+
+    Parameters
+    ----------
+    adc, brain, trace
+        As for `threshold_masks`.
+    midline : tuple of float
+        As for `side`.
+    percentiles : sequence of float
+        0 to 100.
+    **recipe
+        What `threshold_masks` takes besides thresholds.
+
+    Returns
+    -------
+    dict
+        ``adcp1`` for the first percentile → bool array; empty where a hemisphere has no voxel.
+    """
+    inside = brain.astype(bool) & (adc.data > 0) & (adc.data <= recipe["csf_adc"])
+    points = points_mm(adc, inside)
+    right = points[:, 0] > midline[0] + points[:, 1:] @ np.asarray(midline[1:])
+    values = adc.data[inside]
+    if not right.any() or right.all():
+        return {}
+    found = {}
+    for percentile in percentiles:
+        threshold = max(float(np.percentile(values[half], percentile)) for half in (right, ~right))
+        masks, _ = threshold_masks(adc, brain, trace, thresholds=[threshold], **recipe)
+        found[f"adcp{percentile:g}"] = masks[criterion_name(threshold, raw=False)]
+    return found
+
+
 def robust_z(image: np.ndarray, brain: np.ndarray) -> np.ndarray | None:
     """Return ``(image - median) / (1.4826 MAD)`` over the brain, or None where the MAD is 0.
 

@@ -20,6 +20,7 @@ from reperfuse.imaging.lesion import (
     growth,
     measure,
     midsagittal,
+    percentile_masks,
     plausibility,
     side,
     threshold_masks,
@@ -66,6 +67,7 @@ def lesions_of_patient(
     sessions: Mapping[str, str],
     to_template: Callable[[Volume, str], Volume] | None,
     thresholds: Sequence[float],
+    percentiles: Sequence[float],
     lesion_criterion: str,
     z_gate: float,
     csf_adc: float,
@@ -97,6 +99,8 @@ def lesions_of_patient(
         The criterion that counts as the lesion where no mask is given.
     thresholds, z_gate, csf_adc, csf_margin_voxels, min_component_ml, connectivity :
         See `threshold_masks`.
+    percentiles : sequence of float
+        See `percentile_masks`; these are measured and not kept as images.
     side_share, max_brain_percent, max_outside_ml :
         See `side` and `plausibility`.
 
@@ -118,6 +122,7 @@ def lesions_of_patient(
         )
     recipe = {
         "thresholds": thresholds,
+        "percentiles": percentiles,
         "z_gate": z_gate,
         "csf_adc": csf_adc,
         "csf_margin_voxels": csf_margin_voxels,
@@ -134,7 +139,7 @@ def lesions_of_patient(
             row = {"session_id": sessions.get(visit, ""), "visit": visit, "criterion": criterion}
             row["space"] = given[visit].space if mask.in_template else "native"
             result.rows.append(row | _measured(mask, visits[visit].get(GIVEN), connectivity, side_share))
-            if criterion != GIVEN:
+            if criterion in known:
                 result.images[f"{visit}_{criterion.replace('_', '')}"] = mask.volume
         counts = GIVEN if visit in given or visit in refused else lesion_criterion
         if counts in visits[visit]:
@@ -171,7 +176,8 @@ def _visit(
     masks: dict[str, _Mask] = {}
     faults: list[Fault] = []
     try:
-        made, found = _from_thresholds(visit, adc, brain, images.get(f"{visit}_trace"), given, recipe)
+        trace = images.get(f"{visit}_trace")
+        made, found = _from_thresholds(visit, adc, brain, trace, given, midline, recipe)
         inside = brain.data if brain is not None else None
         masks = {name: _Mask(mask, inside, midline, False) for name, mask in made.items()}
         faults += found
@@ -203,6 +209,7 @@ def _from_thresholds(
     brain: Volume | None,
     trace: Volume | None,
     given: GivenMask | None,
+    midline: Plane | None,
     recipe: Mapping[str, Any],
 ) -> tuple[dict[str, Volume], list[Fault]]:
     if adc is None:
@@ -212,7 +219,11 @@ def _from_thresholds(
     if brain is None:
         raise Refusal("E160", step="prepare", image=f"{visit}_brain")
     diffusion = _onto(trace, adc).data if trace is not None else None
-    masks, faults = threshold_masks(adc, brain.data, diffusion, **recipe)
+    options = dict(recipe)
+    percentiles, thresholds = options.pop("percentiles"), options.pop("thresholds")
+    masks, faults = threshold_masks(adc, brain.data, diffusion, thresholds=thresholds, **options)
+    if midline is not None:
+        masks |= percentile_masks(adc, brain.data, diffusion, midline, percentiles=percentiles, **options)
     return {criterion: adc.like(mask) for criterion, mask in masks.items()}, faults
 
 

@@ -25,6 +25,7 @@ CRITERION_NAMES = {
     "adc480": "ADC < 480, cleaned",
     "adc620_raw": "ADC < 620, raw",
     "adc620": "ADC < 620, cleaned",
+    "adcp1": "ADC below the 1st percentile of the healthier side, cleaned",
     "given": "given mask",
 }
 

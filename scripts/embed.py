@@ -1,0 +1,27 @@
+from pathlib import Path
+
+from reperfuse.core.job import Job
+
+job = Job(snakemake)
+
+from reperfuse.core.records import by_patient
+from reperfuse.studies.outcome import embedding
+
+with job:
+    shown, settings = embedding.shown_images(snakemake.input.images), dict(job.cfg)
+    if settings.pop("image") == "lesion":
+        records = by_patient(job.all_records)
+        spaces = {who: steps["lesions"]["facts"]["space"] for who, steps in records.items()}
+        carry = embedding.mappers(records, snakemake.input.warps)
+        vectors, faults = embedding.mask_vectors(shown, spaces, carry, **settings)
+    else:
+        weights = snakemake.config["studies"]["outcome"]["encoder"]["weights"]
+        vectors, faults, job.facts["weights"] = embedding.adc_vectors(
+            shown,
+            weights=Path(weights) if weights else None,
+            device=snakemake.config["execution"]["device"],
+            cache=Path(snakemake.output.vectors).parents[1] / "embeddings",
+            **settings,
+        )
+    job.note(faults)
+    embedding.write_vectors(snakemake.output.vectors, vectors)

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from reperfuse.core.job import Job
+
+job = Job(snakemake)
+
+from reperfuse.core.files import read_json, write_json
+from reperfuse.core.tables import read_table, write_table
+from reperfuse.evaluation import interface, tripod
+from reperfuse.studies.outcome import judge, paper, report, selected
+
+with job:
+    given, out = snakemake.input, snakemake.output
+    rows = [row for path in (given.predictions, given.scores) for row in read_table(path)]
+    predictions = [interface.Prediction.of(row) for row in rows]
+    manifests = [read_json(path) for path in given.manifests]
+    facts = job.facts_of("outcome_fit")
+    case = report.case_of(job.cfg, manifests, facts)
+    tables = report.judged(
+        predictions, case, facts, job.cfg,
+        paper=paper.read_paper(Path(given.paper)), items=tripod.read_items(Path(given.checklist)),
+        training=read_table(given.training), permutation=read_table(given.permutation), manifests=manifests,
+    )  # fmt: skip
+    write_table(out.predictions, rows, interface.COLUMNS)
+    for path in out.tables:
+        write_table(path, *tables.tables[Path(path).stem])
+    write_table(out.weighted, *selected.weighted(predictions, case, manifests[0], job.cfg))
+    write_json(out.summary, tables.summary)
+    write_json(out.assumptions, tables.assumptions)

@@ -1,0 +1,136 @@
+"""From the manifest and the records of the steps to the study: predictors, labels, groups, folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reperfuse.core.errors import Fault
+from reperfuse.evaluation.crossval import repeated_folds
+from reperfuse.studies.outcome.data import Sources
+from reperfuse.studies.outcome.study import Outcome
+
+Manifest = Mapping[str, Any]
+Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def sources(manifest: Manifest, records: Records, vectors: Mapping[str, Mapping[str, np.ndarray]]) -> Sources:
+    """Return where a cohort's predictors come from.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of the main cohort or an external one.
+    records : mapping
+        participant_id → step → record; ``lesions`` is read.
+    vectors : mapping
+        participant_id → visit → vector.
+    """
+    volumes: dict[str, dict[tuple[str, str], float]] = {}
+    loads: dict[str, dict[str, dict[str, float]]] = {}
+    clinical = {who: dict(row) for who, row in manifest["clinical"].items()}
+    for who in manifest["active"]:
+        facts = records.get(who, {}).get("lesions", {}).get("facts", {})
+        volumes[who] = {(row["visit"], row["criterion"]): row["volume_ml"] for row in facts.get("rows", ())}
+        counts = {visit: text.partition(" ")[0] for visit, text in facts.get("lesion", {}).items()}
+        for row in facts.get("rows", ()):
+            if row["criterion"] == counts.get(row["visit"]):
+                # What counts as the lesion, whichever way it was made; `given` or a threshold.
+                volumes[who][row["visit"], "lesion"] = row["volume_ml"]
+                if row["visit"] == "J0" and row["side"] != "n/a":
+                    clinical.setdefault(who, {})["lesion_side"] = row["side"]
+        for row in facts.get("loads", ()):
+            region = f"{row['atlas']} {row['label']}"
+            loads.setdefault(who, {}).setdefault(row["visit"], {})[region] = row["volume_ml"]
+    return Sources(clinical, manifest["dictionary"], volumes, loads, vectors)
+
+
+def study(section: Mapping[str, Any], manifest: Manifest, found: Sources) -> Outcome:
+    """Return the study on the main cohort: eligible patients who have a fold."""
+    placed = {row["participant_id"]: row for row in manifest["folds"]["outcome"]["rows"]}
+    eligible = [one for one, faults in manifest["eligibility"]["outcome"].items() if not faults]
+    candidates = tuple(sorted(one for one in eligible if one in placed))
+    return Outcome(section, candidates, {one: row["group"] for one, row in placed.items()}, found)
+
+
+def labels(
+    section: Mapping[str, Any], clinical: Mapping[str, Mapping[str, Any]], ids: Iterable[str]
+) -> dict[str, dict[str, int]]:
+    """Return target → participant_id → 1 for a grade at or below the cut, the study's own cut first.
+
+    A further cut is left out where it does not leave at least two patients on either side.
+    """
+    variable = section["variable"]
+    grades = grade_of(section, clinical, ids)
+    found: dict[str, dict[str, int]] = {}
+    for cut in dict.fromkeys((section["favourable_max"], *section["other_cuts"])):
+        labelled = {one: int(value <= cut) for one, value in grades.items()}
+        positive = sum(labelled.values())
+        if cut == section["favourable_max"] or 2 <= positive <= len(labelled) - 2:
+            found[f"{variable}<={cut}"] = labelled
+    return found
+
+
+def grade_of(
+    section: Mapping[str, Any], clinical: Mapping[str, Mapping[str, Any]], ids: Iterable[str]
+) -> dict[str, float]:
+    """Return participant_id → ordinal outcome, of those who have one."""
+    values = {one: clinical.get(one, {}).get(section["variable"]) for one in ids}
+    return {one: float(value) for one, value in values.items() if isinstance(value, float | int)}
+
+
+def folds(
+    section: Mapping[str, Any], manifest: Manifest, labelled: Mapping[str, int], groups: Mapping[str, str]
+) -> dict[int, dict[str, int]]:
+    """Return repeat → participant_id → fold; the first is the cohort's fold table."""
+    first = {row["participant_id"]: row["fold"] for row in manifest["folds"]["outcome"]["rows"]}
+    return repeated_folds(first, labelled, groups, repeats=section["repeats"], salt=section["salt"])
+
+
+def left_out(study: Outcome, manifest: Manifest) -> list[dict[str, str]]:
+    """Return who takes no part in the study and why, one row for each patient of the cohort."""
+    rows = [
+        {"participant_id": one, "reason": "; ".join(Fault(**fault).reason for fault in faults)}
+        for one, faults in manifest["eligibility"]["outcome"].items()
+        if faults
+    ]
+    rows += [{"participant_id": one, "reason": reason} for one, reason in study.left_out.items()]
+    placed = set(study.candidates)
+    rows += [
+        {"participant_id": one, "reason": "not in the frozen fold table"}
+        for one, faults in manifest["eligibility"]["outcome"].items()
+        if not faults and one not in placed
+    ]
+    return sorted(rows, key=lambda row: row["participant_id"])
+
+
+def session_ids(manifest: Manifest) -> dict[str, str]:
+    """Return visit → ``ses-…``; empty without sessions."""
+    return dict(manifest["session_ids"])
+
+
+def stamps_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the weights of the embeddings are, if they are not MedicalNet's."""
+    found = {
+        record["facts"]["weights"]["text"]
+        for record in records
+        if record["step"] == "embed" and record["facts"].get("weights", {}).get("kind") != "MedicalNet"
+        and record["facts"].get("weights")
+    }  # fmt: skip
+    return sorted(found)
+
+
+def unseen(
+    section: Mapping[str, Any], manifest: Manifest, found: Sources, cohort: str
+) -> tuple[str, list[str]]:
+    """Return split and patients that a frozen model may be applied to.
+
+    Everybody of an external cohort; of the main one those whose outcome is not known, since the model was fitted
+    on the others.
+    """
+    everybody = sorted(manifest["active"])
+    if cohort:
+        return f"external:{cohort}", everybody
+    return "new", [one for one in everybody if one not in grade_of(section, found.clinical, everybody)]

@@ -1,0 +1,96 @@
+"""Frozen models applied to patients that they have never seen: external cohorts, and patients without a label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reperfuse.core.errors import ConfigError
+from reperfuse.core.participants import outside
+from reperfuse.evaluation.interface import Prediction
+from reperfuse.studies.outcome import data
+from reperfuse.studies.outcome.assemble import labels
+from reperfuse.studies.outcome.frozen import aligned
+from reperfuse.studies.outcome.model import FittedRecipe
+from reperfuse.studies.outcome.study import Outcome
+
+Models = Mapping[str, tuple[FittedRecipe, Mapping[str, Any]]]
+
+
+def score(
+    models: Models,
+    section: Mapping[str, Any],
+    candidates: Sequence[str],
+    found: data.Sources,
+    *,
+    split: str,
+    session_ids: Mapping[str, str],
+) -> tuple[list[Prediction], dict[str, str]]:
+    """Return a frozen model's prediction for every patient who has what it needs, and why others have none.
+
+    Parameters
+    ----------
+    models : mapping
+        Configuration → model and card.
+    section : mapping
+        ``studies.outcome``.
+    candidates : sequence of str
+        Patients to score.
+    found : data.Sources
+        Their predictors.
+    split : str
+        ``new``, or ``external:<name>``, whose prefix is taken off the names.
+    session_ids : mapping
+        Visit → session.
+    """
+    predictions: list[Prediction] = []
+    reasons: dict[str, str] = {}
+    name = split.partition(":")[2]
+    for configuration, (model, card) in models.items():
+        visits = sorted({visit for block in model.blocks for visit in _visits(block.name)})
+        imaging = [
+            kind
+            for block in model.blocks
+            if (kind := block.name.partition(":")[2]) in ("mri", "mask", "lesion")
+        ]
+        study = Outcome({**section, "visits": visits}, tuple(sorted(candidates)), {}, found)
+        ids = study.eligible()
+        missing = {who: why for who, why in study.left_out.items() if imaging}
+        needed = [f"{visit}:{kind}" for visit in visits for kind in imaging]
+        if ids and any(one not in study.blocks for one in needed):
+            # A cohort without the image that the model reads has nobody whom it can score.
+            missing |= dict.fromkeys(ids, f"no {' and '.join(needed)}")
+            ids = ()
+        reasons |= {outside(who, name): why for who, why in missing.items()}
+        if not ids:
+            continue
+        target = card["target"]
+        known = labels(section, found.clinical, ids).get(target, {})
+        try:
+            values = {
+                block.name: aligned(study.blocks.get(block.name), block, len(ids)) for block in model.blocks
+            }
+        except ConfigError as error:
+            reasons |= dict.fromkeys((outside(who, name) for who in ids), str(error))
+            continue
+        session = session_ids.get(visits[-1], "") if visits else ""
+        predictions += [
+            Prediction(
+                outside(who, name),
+                session,
+                target,
+                configuration,
+                split,
+                None,
+                None,
+                known.get(who),
+                float(p),
+            )
+            for who, p in zip(ids, model.probability(values), strict=True)
+        ]
+    return predictions, reasons
+
+
+def _visits(block: str) -> list[str]:
+    """Return the visits that a block's name speaks of: ``J1-J0:mri`` of two."""
+    return block.partition(":")[0].split("-")

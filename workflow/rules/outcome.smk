@@ -1,0 +1,217 @@
+OUTCOME = config["studies"]["outcome"]
+SHOWN = "lesion" if OUTCOME["image"] == "lesion" else "adc"
+ENCODER = {"image": OUTCOME["image"], **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"])}
+CHUNKS = chunked(sub for sub, visits in ACTIVE.items() if all(SHOWN in visits.get(v, {}) for v in OUTCOME["visits"]))
+PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1
+TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep conformal subgroups ordinal flags tripod".split()
+SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "lesions")
+
+
+def shown(wildcards):
+    """Images that the network is shown, of the patients of a chunk; what they are masked or carried by."""
+    names = [f"{visit}_{name}" for visit in OUTCOME["visits"] for name in ((SHOWN,) if SHOWN == "lesion" else ("adc", "brain"))]
+    return [work(f"{sub}/{name}.nii.gz") for sub in CHUNKS[wildcards.chunk] for name in names]
+
+
+def shown_records(wildcards):
+    return [record(one, sub) for sub in CHUNKS[wildcards.chunk] for one in SHOWN_STEPS if goes_through(sub, one)]
+
+
+def warps(wildcards):
+    """Transforms to the template, which a lesion mask in native space needs."""
+    subs = CHUNKS[wildcards.chunk] if SHOWN == "lesion" else []
+    return [path for sub in subs for path in warp_before(SimpleNamespace(sub=sub))]
+
+
+def embedded(*names):
+    """Chunks that hold a patient of these cohorts."""
+    mine = {sub for name in names for sub in patients(name)}
+    return [chunk for chunk, subs in CHUNKS.items() if mine & set(subs)]
+
+
+def vectors(chunks):
+    return [work(f"{chunk}/vectors.safetensors") for chunk in chunks]
+
+
+def lesions_and_chunks(*names):
+    """Patient or chunk, and step, that the study of these cohorts is made from."""
+    lesions = [one for name in names for one in of_all("lesions", cohort=name)]
+    return [*lesions, *((chunk, "embed") for chunk in embedded(*names))]
+
+
+def expected_outcome():
+    """Yield every result of the study, each after those that it is made from."""
+    if PREDICTS:
+        for chunk, subs in CHUNKS.items():
+            yield expected("embed", chunk, [(sub, one) for sub in subs for one in SHOWN_STEPS if goes_through(sub, one)])
+        fit, scored, judged = (("cohort", f"outcome_{one}") for one in ("fit", "score", "judge"))
+        yield expected("outcome_fit", "cohort", lesions_and_chunks(""))
+        yield expected("outcome_score", "cohort", [fit, *lesions_and_chunks("", *EXTERNAL)])
+        yield expected("outcome_judge", "cohort", [fit, scored])
+        yield expected("outcome_page", "cohort", [fit, scored, judged])
+
+
+rule embed:
+    """Turn the images of a chunk of patients into vectors: a frozen network's, or a lesion mask's cells."""
+    input:
+        records=shown_records,
+        images=shown,
+        warps=warps,
+    output:
+        record=record("embed", "{chunk}"),
+        vectors=work("{chunk}/vectors.safetensors"),
+    log:
+        out("logs/embed/{chunk}.log"),
+    benchmark:
+        out("benchmarks/embed/{chunk}.tsv")
+    params:
+        cfg={key: value for key, value in ENCODER.items() if key != "weights"},
+        code=code("embed", "study"),
+        src=weights_digest(OUTCOME["encoder"]["weights"]),
+    conda:
+        "../../envs/study.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=120,
+    script:
+        "../../scripts/embed.py"
+
+
+rule outcome_fit:
+    """Cross-validate every configuration, and freeze those that are compared."""
+    input:
+        manifest=MANIFEST,
+        records=[record(one, owner) for owner, one in lesions_and_chunks("")],
+        vectors=vectors(embedded("")),
+    output:
+        record=record("outcome_fit"),
+        predictions=work("outcome/predictions.tsv"),
+        training=out("outcome/training.tsv"),
+        leakage=out("outcome/leakage.tsv"),
+        coefficients=out("outcome/coefficients.tsv"),
+        permutation=out("outcome/permutation.tsv"),
+        selection=out("outcome/selection.tsv"),
+        reasons=out("outcome/selection-reasons.tsv"),
+        left_out=out("outcome/left-out.tsv"),
+        models=out("outcome/models/index.json"),
+    log:
+        out("logs/outcome_fit.log"),
+    benchmark:
+        out("benchmarks/outcome_fit.tsv")
+    params:
+        cfg=OUTCOME,
+        code=code("outcome_fit", "study"),
+        src=Path(MANIFEST).name,
+    conda:
+        "../../envs/study.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=240,
+    script:
+        "../../scripts/outcome_fit.py"
+
+
+rule outcome_score:
+    """Apply the frozen models to external cohorts and to patients without a label; nothing is fitted."""
+    input:
+        manifests=[MANIFESTS[name] for name in ["", *EXTERNAL]],
+        records=[
+            record("outcome_fit"),
+            *(record(one, owner) for owner, one in lesions_and_chunks("", *EXTERNAL)),
+        ],
+        vectors=vectors(embedded("", *EXTERNAL)),
+        models=rules.outcome_fit.output.models,
+    output:
+        record=record("outcome_score"),
+        scores=out("outcome/scores.tsv"),
+        left_out=out("outcome/scores-left-out.tsv"),
+    log:
+        out("logs/outcome_score.log"),
+    benchmark:
+        out("benchmarks/outcome_score.tsv")
+    params:
+        cfg=OUTCOME,
+        cohorts=EXTERNAL,
+        code=code("outcome_score", "study"),
+        src=[Path(MANIFESTS[name]).name for name in ["", *EXTERNAL]],
+    conda:
+        "../../envs/study.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    script:
+        "../../scripts/outcome_score.py"
+
+
+rule outcome_judge:
+    """Measure the predictions: metrics, comparisons, calibration, warnings, checklist."""
+    input:
+        manifests=[MANIFESTS[name] for name in ["", *EXTERNAL]],
+        records=[record("outcome_fit"), record("outcome_score")],
+        predictions=rules.outcome_fit.output.predictions,
+        training=rules.outcome_fit.output.training,
+        permutation=rules.outcome_fit.output.permutation,
+        scores=rules.outcome_score.output.scores,
+        paper=ROOT / "resources/papers/outcome.tsv",
+        checklist=ROOT / "resources/tripod_ai.tsv",
+    output:
+        record=record("outcome_judge"),
+        predictions=out("outcome/predictions.tsv"),
+        tables=[out(f"outcome/{name}.tsv") for name in TABLES],
+        weighted=out("outcome/selection-weighted.tsv"),
+        summary=out("outcome/summary.json"),
+        assumptions=out("outcome/assumptions.json"),
+    log:
+        out("logs/outcome_judge.log"),
+    benchmark:
+        out("benchmarks/outcome_judge.tsv")
+    params:
+        cfg=OUTCOME,
+        code=code("outcome_judge", "study"),
+        src=[Path(MANIFESTS[name]).name for name in ["", *EXTERNAL]],
+    conda:
+        "../../envs/study.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=60,
+    script:
+        "../../scripts/outcome_judge.py"
+
+
+rule outcome_page:
+    """Draw the study's page."""
+    input:
+        records=[record("outcome_fit"), record("outcome_score"), record("outcome_judge")],
+        tables=rules.outcome_judge.output.tables,
+        summary=rules.outcome_judge.output.summary,
+    output:
+        record=record("outcome_page"),
+        page=out("report/outcome.html"),
+    log:
+        out("logs/outcome_page.log"),
+    benchmark:
+        out("benchmarks/outcome_page.tsv")
+    params:
+        code=code("outcome_page", "reporting", TEMPLATES),
+    conda:
+        "../../envs/reporting.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=20,
+    script:
+        "../../scripts/outcome_page.py"
+
+
+rule outcome:
+    input:
+        [out("report/outcome.html"), out("outcome/predictions.tsv")] if PREDICTS else [],
+
+
+rule score:
+    input:
+        [out("outcome/scores.tsv")] if PREDICTS else [],
