@@ -28,7 +28,7 @@ rule all:
     default_target: True
     input:
         out("report/index.html"),
-        rules.outcome.input,
+        [out("report/outcome.html"), out("outcome/predictions.tsv")] if PREDICTS else [],
         [external("cohort/status.tsv", name) for name in EXTERNAL],
 
 

@@ -1,7 +1,12 @@
 OUTCOME = config["studies"]["outcome"]
 SHOWN = "lesion" if OUTCOME["image"] == "lesion" else "adc"
-ENCODER = {"image": OUTCOME["image"], **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"])}
-CHUNKS = chunked(sub for sub, visits in ACTIVE.items() if all(SHOWN in visits.get(v, {}) for v in OUTCOME["visits"]))
+ENCODER = {
+    "image": OUTCOME["image"],
+    **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"]),
+}
+CHUNKS = chunked(
+    sub for sub, visits in ACTIVE.items() if all(SHOWN in visits.get(v, {}) for v in OUTCOME["visits"])
+)
 PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1
 TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep conformal subgroups ordinal flags tripod".split()
 SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "lesions")
@@ -9,12 +14,18 @@ SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "les
 
 def shown(wildcards):
     """Images that the network is shown, of the patients of a chunk; what they are masked or carried by."""
-    names = [f"{visit}_{name}" for visit in OUTCOME["visits"] for name in ((SHOWN,) if SHOWN == "lesion" else ("adc", "brain"))]
+    names = [
+        f"{visit}_{name}"
+        for visit in OUTCOME["visits"]
+        for name in ((SHOWN,) if SHOWN == "lesion" else ("adc", "brain"))
+    ]
     return [work(f"{sub}/{name}.nii.gz") for sub in CHUNKS[wildcards.chunk] for name in names]
 
 
 def shown_records(wildcards):
-    return [record(one, sub) for sub in CHUNKS[wildcards.chunk] for one in SHOWN_STEPS if goes_through(sub, one)]
+    return [
+        record(one, sub) for sub in CHUNKS[wildcards.chunk] for one in SHOWN_STEPS if goes_through(sub, one)
+    ]
 
 
 def warps(wildcards):
@@ -39,11 +50,25 @@ def lesions_and_chunks(*names):
     return [*lesions, *((chunk, "embed") for chunk in embedded(*names))]
 
 
+def predicts(*paths):
+    """Results of the study, for a target; a cohort that cannot be cross-validated is told why."""
+
+    def asked(wildcards):
+        if not PREDICTS:
+            why = " ".join(cohort["folds"]["outcome"]["notices"])
+            raise WorkflowError(f"The study `outcome` cannot be made: {why} See cohort/eligibility.tsv.")
+        return [out(path) for path in paths]
+
+    return asked
+
+
 def expected_outcome():
     """Yield every result of the study, each after those that it is made from."""
     if PREDICTS:
         for chunk, subs in CHUNKS.items():
-            yield expected("embed", chunk, [(sub, one) for sub in subs for one in SHOWN_STEPS if goes_through(sub, one)])
+            yield expected(
+                "embed", chunk, [(sub, one) for sub in subs for one in SHOWN_STEPS if goes_through(sub, one)]
+            )
         fit, scored, judged = (("cohort", f"outcome_{one}") for one in ("fit", "score", "judge"))
         yield expected("outcome_fit", "cohort", lesions_and_chunks(""))
         yield expected("outcome_score", "cohort", [fit, *lesions_and_chunks("", *EXTERNAL)])
@@ -209,9 +234,9 @@ rule outcome_page:
 
 rule outcome:
     input:
-        [out("report/outcome.html"), out("outcome/predictions.tsv")] if PREDICTS else [],
+        predicts("report/outcome.html", "outcome/predictions.tsv"),
 
 
 rule score:
     input:
-        [out("outcome/scores.tsv")] if PREDICTS else [],
+        predicts("outcome/scores.tsv"),

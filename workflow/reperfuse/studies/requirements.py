@@ -89,12 +89,12 @@ class Requirement:
 
 
 def outcome(section: Mapping[str, Any]) -> Requirement:
-    """Favourable outcome from ADC maps (arXiv 2512.02088): ADC of each visit, mRS at 3 months at most 1."""
+    """Favourable outcome (arXiv 2512.02088): the image of each visit, an ADC map by default; mRS at 3 months at most 1."""
     label = Label("favourable outcome", section["variable"], False, section["favourable_max"])
     return Requirement(
         "outcome",
         "favourable functional outcome",
-        tuple(ImageNeed(visit, ("adc",)) for visit in section["visits"]),
+        tuple(ImageNeed(visit, (section["image"],)) for visit in section["visits"]),
         (section["variable"],),
         label,
         ("age", "sex", "nihss", "nihss_24h", "mrs_prestroke", "glucose", "sbp"),
