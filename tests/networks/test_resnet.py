@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from reperfuse.networks.resnet import Resnet50Encoder, fold
+from reperfuse.networks.resnet import Resnet50Encoder, SliceConv3d, fold
 
 
 def on_meta(variant: str) -> Resnet50Encoder:
@@ -101,5 +103,29 @@ def test_folding_changes_nothing_but_rounding_and_leaves_the_original(encoder, v
     with torch.inference_mode():
         expected, found = encoder(volume), folded(volume)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert len([module for module in folded.modules() if isinstance(module, SliceConv3d)]) == 15
     with pytest.raises(ValueError, match=r"eval\(\)"):
         fold(on_meta("medicalnet_dilated").train())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 2),
+    depth=st.integers(1, 9),
+    size=st.integers(3, 9),
+    dilation=st.sampled_from([1, 2, 4]),
+    bias=st.booleans(),
+)
+def test_a_convolution_by_slices_is_the_convolution(n, depth, size, dilation, bias) -> None:
+    generator = torch.Generator().manual_seed(depth)
+    conv = nn.Conv3d(3, 5, 3, padding=dilation, dilation=dilation, bias=bias)
+    x = torch.randn(n, 3, depth, size, size + 1, generator=generator)
+    with torch.inference_mode():
+        torch.testing.assert_close(SliceConv3d(conv)(x), conv(x), rtol=1e-5, atol=1e-5)
+
+
+def test_other_convolutions_are_not_taken_apart() -> None:
+    with pytest.raises(ValueError, match="stride 1"):
+        SliceConv3d(nn.Conv3d(2, 2, 3, stride=2, padding=1))
+    with pytest.raises(ValueError, match="expected the dilation"):
+        SliceConv3d(nn.Conv3d(2, 2, 3, padding=0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,9 +33,10 @@ def encode(
     inputs : iterable of ndarray, shape (slices, rows, columns)
         From `reperfuse.imaging.model_input`. A generator is read as it goes: one volume is in memory.
     precision : {"fp32", "fast"}
-        "fp32" is the reference: the network as published. "fast" is the same function in float32 too, with the
-        normalisations folded in and the channels last in memory. Shorter numbers are not offered: bfloat16 moves
-        features by more than patients differ (``benchmarks/embedding.py``), and so TF32 is turned off.
+        "fp32" is the reference: the network as published. "fast" computes the same function in float32 too,
+        by `reperfuse.networks.resnet.fold` and with the channels last in memory. Shorter numbers are not
+        offered: bfloat16 moves features by more than patients differ (``benchmarks/embedding.py``); TF32,
+        with three bits more, is turned off.
     device : torch.device or str
         "cpu" or "cuda".
 
@@ -53,8 +54,7 @@ def encode(
     if encoder.training:
         raise ValueError("the encoder is in training mode; call eval() before")
     layout = torch.channels_last_3d if precision == "fast" else torch.contiguous_format
-    network: Any = (fold(encoder) if precision == "fast" else encoder).to(device=device)
-    network = network.to(memory_format=layout)
+    network = (fold(encoder) if precision == "fast" else encoder).to(device=device)
     found: list[np.ndarray] = []
     with (
         torch.inference_mode(),
