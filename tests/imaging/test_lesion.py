@@ -225,6 +225,88 @@ def test_plausibility() -> None:
     assert "1.00 ml outside" in fault.sentence and "0.5 ml" in fault.sentence
 
 
+# What a percentile takes of the recipe: everything but the thresholds.
+CLEANING = {key: value for key, value in RECIPE.items() if key != "thresholds"}
+
+
+def two_halves(seed: int) -> tuple[Volume, np.ndarray, np.ndarray, np.ndarray]:
+    """A brain of noisy ADC on both sides of x = 0, a bright trace image, and a lesion that is not yet in it."""
+    rng = np.random.default_rng(seed)
+    shape = (30, 30, 8)
+    affine = AXIAL.copy()
+    affine[:3, 3] = [-29.0, 0.0, 0.0]  # 15 columns of voxels on either side
+    brain = np.zeros(shape, bool)
+    brain[3:27, 3:27, 1:7] = True
+    adc = np.where(brain, rng.normal(800, 60, shape), 0.0)
+    lesion_here = np.zeros(shape, bool)
+    lesion_here[5:12, 6:12, 2:5] = True
+    return Volume(adc.astype(np.float64), affine), brain, np.where(brain, 100.0, 0.0), lesion_here
+
+
+def halves_percentile(adc: Volume, brain: np.ndarray, percentile: float) -> tuple[float, float]:
+    left, right = brain.copy(), brain.copy()
+    left[15:], right[:15] = False, False
+    return float(np.percentile(adc.data[left], percentile)), float(np.percentile(adc.data[right], percentile))
+
+
+@pytest.mark.parametrize("side_of_lesion", ["left", "right"])
+def test_a_lesion_lowers_its_own_side_and_not_the_threshold(side_of_lesion: str) -> None:
+    adc, brain, _, where = two_halves(1)
+    if side_of_lesion == "right":
+        where = where[::-1]
+    adc.data[where] = 500
+    left, right = halves_percentile(adc, brain, 1)
+    own, healthier = (left, right) if side_of_lesion == "left" else (right, left)
+    assert own == 500 < healthier < 800
+    # Without a gate and without cleaning, the mask is what lies below the healthier side's percentile.
+    plain = {**CLEANING, "min_component_ml": 0.0}
+    found = lesion.percentile_masks(adc, brain, None, (0.0, 0.0, 0.0), percentiles=[1], **plain)["adcp1"]
+    assert np.array_equal(found, brain & (adc.data < healthier))
+    assert found[where].all()
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_a_percentile_does_not_depend_on_the_scale_of_adc(factor: float) -> None:
+    adc, brain, trace, where = two_halves(2)
+    adc.data[where] = 500
+    rng = np.random.default_rng(0)
+    trace += np.where(brain, rng.normal(0, 5, brain.shape), 0)
+    trace[where] = 200
+    adc.data[20, 20, 4] = 3000  # fluid
+    masks = [
+        lesion.percentile_masks(
+            Volume(adc.data * scale, adc.affine),
+            brain,
+            trace,
+            (0.0, 0.0, 0.0),
+            percentiles=[1, 5],
+            **{**CLEANING, "csf_adc": CLEANING["csf_adc"] * scale},
+        )
+        for scale in (1.0, factor)
+    ]
+    assert masks[0]["adcp1"].sum() == where.sum()
+    for name in ("adcp1", "adcp5"):
+        assert np.array_equal(masks[0][name], masks[1][name])
+
+
+def test_fluid_and_what_is_not_positive_do_not_move_the_percentile() -> None:
+    adc, brain, _, where = two_halves(3)
+    adc.data[where] = 500
+    plain = {**CLEANING, "min_component_ml": 0.0, "csf_margin_voxels": 0}
+    before = lesion.percentile_masks(adc, brain, None, (0.0, 0.0, 0.0), percentiles=[1], **plain)["adcp1"]
+    more = brain.copy()
+    more[2, :, 1:7] = more[27, :, 1:7] = True  # a rim of air and fluid that the brain mask takes in
+    adc.data[2], adc.data[27] = -200, 2600
+    after = lesion.percentile_masks(adc, more, None, (0.0, 0.0, 0.0), percentiles=[1], **plain)["adcp1"]
+    assert np.array_equal(before, after)
+
+
+def test_a_brain_on_one_side_has_no_healthier_one() -> None:
+    adc, brain, trace, _ = two_halves(4)
+    brain[15:] = False
+    assert lesion.percentile_masks(adc, brain, trace, (0.0, 0.0, 0.0), percentiles=[1], **CLEANING) == {}
+
+
 def test_growth_is_over_the_criteria_that_both_visits_have() -> None:
     assert lesion.growth({"adc480": 2.0, "adc620": 5.0}, {"adc620": 3.5, "given": 9.0}) == {"adc620": -1.5}
 

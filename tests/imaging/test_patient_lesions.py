@@ -22,6 +22,8 @@ SECTION = yaml.safe_load((SCHEMAS / "lesions.schema.yaml").read_text(encoding="u
 DEFAULTS = {key: part["default"] for key, part in SECTION["properties"].items()}
 SHAPE = (40, 44, 10)
 SESSIONS = {"J0": "01", "J1": "02"}
+KEPT = ("adc480_raw", "adc480", "adc620_raw", "adc620")
+MEASURED = (*KEPT, "adcp1")  # the percentile has rows and no image
 
 
 def grid(flip: bool = True) -> np.ndarray:
@@ -80,18 +82,14 @@ def test_both_visits_have_masks_volumes_sides_and_growth(flip: bool) -> None:
         f"{v}_{name}" for v in SESSIONS for name in ("adc480raw", "adc480", "adc620raw", "adc620", "lesion")
     ]
     assert [(row["session_id"], row["visit"], row["criterion"]) for row in result.rows] == [
-        (session, v, c)
-        for v, session in SESSIONS.items()
-        for c in ("adc480_raw", "adc480", "adc620_raw", "adc620")
+        (session, v, c) for v, session in SESSIONS.items() for c in MEASURED
     ]
     for row in result.rows:
         assert row["volume_ml"] == pytest.approx((5 if row["visit"] == "J0" else 8) * 8 * 0.054)
         assert row["log1p_volume"] == pytest.approx(np.log1p(row["volume_ml"]))
         assert (row["n_components"], row["side"], row["dice_given"]) == (1, "left", None)
     assert result.facts["lesion"] == {"J0": "adc620", "J1": "adc620"}
-    assert result.facts["growth_ml"] == pytest.approx(
-        dict.fromkeys(("adc480_raw", "adc480", "adc620_raw", "adc620"), 3 * 8 * 0.054)
-    )
+    assert result.facts["growth_ml"] == pytest.approx(dict.fromkeys(MEASURED, 3 * 8 * 0.054))
     assert result.facts["rows"] == result.rows and result.facts["loads"] == []
     assert result.faults == []
     assert result.images["J0_lesion"].data.dtype == bool
@@ -120,7 +118,7 @@ def test_a_given_mask_of_another_space_is_refused_and_no_threshold_takes_its_pla
     assert codes(result) == ["E120"] and "space-T1w" in result.faults[0].sentence
     assert result.faults[0].session_id == "01" and result.faults[0].path == "derivatives/x/mask.nii.gz"
     assert "J0_lesion" not in result.images and result.facts["lesion"] == {}
-    assert [row["criterion"] for row in result.rows] == ["adc480_raw", "adc480", "adc620_raw", "adc620"]
+    assert [row["criterion"] for row in result.rows] == list(MEASURED)
 
 
 def test_a_given_mask_on_a_grid_that_does_not_fit_is_refused_with_its_file() -> None:
@@ -166,7 +164,8 @@ def test_without_a_way_to_the_template_only_the_loads_are_missing() -> None:
 
     images = visit("J0", extent=5)
     absent = run(images, atlases={"halves": hemispheres()})
-    assert codes(absent) == ["W160"] and absent.facts["loads"] == [] and len(absent.rows) == 4
+    assert codes(absent) == ["W160"] and absent.facts["loads"] == []
+    assert len(absent.rows) == len(MEASURED)
     refused = run(images, atlases={"halves": hemispheres()}, to_template=refuses)
     assert codes(refused) == ["E160"] and "J0_lesion" in refused.images
 
@@ -197,7 +196,17 @@ def test_without_a_trace_image_the_masks_are_made_and_it_is_said() -> None:
     images = visit("J0", extent=5)
     del images["J0_trace"]
     result = run(images)
-    assert codes(result) == ["W124"] and len(result.rows) == 4
+    assert codes(result) == ["W124"] and len(result.rows) == len(MEASURED)
+
+
+def test_percentiles_are_measured_and_not_kept_and_need_both_hemispheres() -> None:
+    images = visit("J0", extent=5)
+    result = run(images, percentiles=[1, 2.5])
+    assert [row["criterion"] for row in result.rows] == [*KEPT, "adcp1", "adcp2.5"]
+    assert set(result.images) == {f"J0_{name.replace('_', '')}" for name in (*KEPT, "lesion")}
+    assert [row["criterion"] for row in run(images, percentiles=[]).rows] == list(KEPT)
+    with pytest.raises(ConfigError, match="adcp1"):
+        run(images, lesion_criterion="adcp1")  # without an image it cannot be what counts
 
 
 def test_trace_and_brain_on_other_grids_are_brought_to_the_adc_map() -> None:
