@@ -230,7 +230,7 @@ CLEANING = {key: value for key, value in RECIPE.items() if key != "thresholds"}
 
 
 def two_halves(seed: int) -> tuple[Volume, np.ndarray, np.ndarray, np.ndarray]:
-    """A brain of noisy ADC on both sides of x = 0, a bright trace image, and a lesion that is not yet in it."""
+    """A brain of noisy ADC on both sides of x = 0, a flat trace image, and where a lesion may be put."""
     rng = np.random.default_rng(seed)
     shape = (30, 30, 8)
     affine = AXIAL.copy()

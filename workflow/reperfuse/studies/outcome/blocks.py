@@ -129,7 +129,7 @@ def fit_block(block: Block, rows: Array, labels: Array, reduction: Reduction, *,
         Of the randomised solver that large blocks need.
     """
     train = block.values[rows]
-    fill, flagged = _fill_of(train)
+    fill, flagged = _fill_of(train, block.components)
     full = _filled(train, fill, flagged)
     names = (*block.columns, *(f"{block.columns[i]} missing" for i in flagged))
     scaling = _scaling(full)
@@ -166,10 +166,12 @@ def reduce(scaled: Array, labels: Array, reduction: Reduction, *, seed: int) -> 
     return projection[:, spread > LEAST_SD] / spread[spread > LEAST_SD]
 
 
-def _fill_of(train: Array) -> tuple[Array, tuple[int, ...]]:
+def _fill_of(train: Array, components: bool) -> tuple[Array, tuple[int, ...]]:
     missing = np.isnan(train)
-    if not missing.any():
-        return np.zeros(train.shape[1]), ()
+    if components and not missing.any():
+        # Nobody is judged without an embedding, and medians of so many columns take their time.
+        return train.mean(axis=0), ()
+    # Also where no training patient lacks a value: a patient who comes later may.
     fill = np.zeros(train.shape[1])
     for i in range(train.shape[1]):
         known = train[~missing[:, i], i]

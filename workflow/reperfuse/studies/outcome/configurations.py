@@ -97,7 +97,7 @@ def variants(name: str, recipe: Recipe, sensitivity: Mapping[str, Sequence[Any]]
         Of the configuration.
     recipe : Recipe
     sensitivity : mapping
-        ``c``, ``components`` (``none`` for all columns), ``method``, ``kernel``, ``order``, ``classifier``: values to try.
+        ``c``, ``components`` (``none`` for all columns), ``method``, ``kernel``, ``order``: values to try.
     """
     found = {}
     for parameter, values in sensitivity.items():
@@ -114,7 +114,9 @@ def _changed(recipe: Recipe, parameter: str, value: Any) -> Recipe:
     if parameter == "components":
         return recipe.with_(components=value)
     if parameter == "kernel" and value == "logistic":
-        return recipe.with_(classifier="logistic", c=1.0)
+        return recipe.with_(classifier="logistic", kernel="linear", c=1.0)
+    if parameter == "kernel":
+        return recipe.with_(classifier="svm", kernel=value)
     return recipe.with_(**{parameter: value})
 
 

@@ -167,7 +167,7 @@ class Workshop:
         return self._folds["folds"]
 
     def _uncalibrated(self, recipe: Recipe, rows: Array, labels: Array, seed: int) -> FittedRecipe:
-        together = recipe.order == "concat_then_pca"
+        together = recipe.order == "concat_then_pca" and recipe.reduction.method != "none"
         reduction = Reduction("none", 0, 0) if together else recipe.reduction
         blocks = tuple(
             self.fitted(name, rows, labels, reduction, seed=seed) for name in recipe.blocks
@@ -186,6 +186,8 @@ class Workshop:
 
 
 def _rule(recipe: Recipe, z: Array, labels: Array) -> Rule:
+    if not z.shape[1]:  # columns that are the same for every training patient leave no component
+        return Rule(np.zeros(0), 0.0)
     if recipe.classifier == "logistic":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

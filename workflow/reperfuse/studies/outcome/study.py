@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from reperfuse.evaluation.leakage import check_known
+from reperfuse.evaluation.leakage import MOMENTS, check_known
 from reperfuse.studies.outcome import data
 from reperfuse.studies.outcome.blocks import Block
 from reperfuse.studies.outcome.configurations import comparators, main_recipes, variants
 from reperfuse.studies.outcome.model import Workshop
 from reperfuse.studies.outcome.recipe import Recipe
+from reperfuse.studies.outcome.scores import SCORES
 from reperfuse.studies.outcome.systems import RecipeSystem, systems
 
 Array = np.ndarray
@@ -54,7 +55,7 @@ class Outcome:
     @cached_property
     def left_out(self) -> dict[str, str]:
         """Candidates whose images gave nothing to predict from, and why."""
-        blocks = self._image_blocks(self.candidates)
+        blocks = self.image_blocks(self.candidates)
         reasons: dict[str, str] = {}
         for name, block in blocks.items():
             there = data.complete(block)
@@ -65,7 +66,8 @@ class Outcome:
                     reasons.setdefault(one, f"no {name}")
         return reasons
 
-    def _image_blocks(self, ids: Sequence[str]) -> dict[str, Block]:
+    def image_blocks(self, ids: Sequence[str]) -> dict[str, Block]:
+        """Return image and lesion volumes of each visit, NaN where a patient has none."""
         found = {}
         criteria = self.section["lesion_criteria"]
         for visit in self.section["visits"]:
@@ -79,9 +81,19 @@ class Outcome:
 
     @cached_property
     def blocks(self) -> dict[str, Block]:
-        """Every block that somebody has something in."""
-        ids, section, sources = self.eligible(), self.section, self.sources
-        found = self._image_blocks(ids)
+        """Every block that an eligible patient has something in."""
+        return self.blocks_of(self.eligible())
+
+    def blocks_of(self, ids: Sequence[str]) -> dict[str, Block]:
+        """Return every block that one of some patients has something in.
+
+        Raises
+        ------
+        ConfigError
+            The configuration names a clinical predictor that is not known at the visit, or is free text.
+        """
+        section, sources = self.section, self.sources
+        found = self.image_blocks(ids)
         available = {name: entry["available_at"] for name, entry in sources.dictionary.items()}
         early, late = section["clinical"]["J0"], section["clinical"]["J1"]
         for visit, wanted in (("J0", early), ("J1", [*early, *late])):
@@ -97,11 +109,16 @@ class Outcome:
             for kind in (self.image, "lesion"):
                 name = f"J1-J0:{kind}"
                 found[name] = data.difference(name, found[f"J1:{kind}"], found[f"J0:{kind}"])
-        found["J1:nihss_24h"] = data.clinical_block("J1:nihss_24h", ["nihss_24h"], ids, sources)
-        found["J0:age+nihss"] = data.clinical_block("J0:age+nihss", ["age", "nihss"], ids, sources)
-        for score in data.SCORES:
-            block = data.score_block(score, ids, sources)
-            found[f"J0:{score}"] = Block(f"J0:{score}", block.columns, block.values)
+        known_at = {name: MOMENTS[moment] for name, moment in available.items()}
+        for visit, name in (("J1", "nihss_24h"), ("J0", "age+nihss")):
+            if all(known_at.get(one, 9) <= MOMENTS[visit] for one in name.split("+")):
+                found[f"{visit}:{name}"] = data.clinical_block(
+                    f"{visit}:{name}", name.split("+"), ids, sources
+                )
+        for score, rule in SCORES.items():
+            if all(known_at.get(one, 9) <= MOMENTS["J0"] for one in rule.needs):
+                block = data.score_block(score, ids, sources)
+                found[f"J0:{score}"] = Block(f"J0:{score}", block.columns, block.values)
         for method, criteria in section["sensitivity"]["lesion"].items():
             for visit in section["visits"]:
                 name = f"{visit}:lesion {method}"
