@@ -5,12 +5,13 @@ from reperfuse.core.job import Job
 job = Job(snakemake)
 
 from reperfuse.core.records import by_patient
-from reperfuse.studies.outcome import embedding
+from reperfuse.studies.outcome import embedding, scanner
 
 with job:
     shown, settings = embedding.shown_images(snakemake.input.images), dict(job.cfg)
+    records = by_patient(job.all_records)
+    job.facts["scans"] = scanner.scans_of(records)
     if settings.pop("image") == "lesion":
-        records = by_patient(job.all_records)
         spaces = {who: steps["lesions"]["facts"]["space"] for who, steps in records.items()}
         carry = embedding.mappers(records, snakemake.input.warps)
         vectors, faults = embedding.mask_vectors(shown, spaces, carry, **settings)

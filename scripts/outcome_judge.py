@@ -20,6 +20,7 @@ with job:
         predictions, case, facts, job.cfg,
         paper=paper.read_paper(Path(given.paper)), items=tripod.read_items(Path(given.checklist)),
         training=read_table(given.training), permutation=read_table(given.permutation), manifests=manifests,
+        beyond=read_table(given.domain),
     )  # fmt: skip
     write_table(out.predictions, rows, interface.COLUMNS)
     for path in out.tables:

@@ -8,21 +8,23 @@ from reperfuse.core.files import read_json
 from reperfuse.core.records import by_patient
 from reperfuse.core.tables import write_table
 from reperfuse.evaluation.interface import COLUMNS
-from reperfuse.studies.outcome import assemble, embedding, frozen, score
+from reperfuse.studies.outcome import assemble, domain, embedding, frozen, score
 
 with job:
     models, records = frozen.read_models(Path(snakemake.input.models)), by_patient(job.all_records)
     vectors = embedding.read_vectors(snakemake.input.vectors)
-    predictions, left_out = [], []
+    predictions, left_out, beyond = [], [], []
     for cohort, path in zip(["", *snakemake.params.cohorts], snakemake.input.manifests, strict=True):
         manifest = read_json(path)
         found = assemble.sources(manifest, records, vectors)
         split, candidates = assemble.unseen(job.cfg, manifest, found, cohort)
         ids = assemble.session_ids(manifest)
-        made, reasons = score.score(models, job.cfg, candidates, found, split=split, session_ids=ids)
+        made, reasons, rows = score.score(models, job.cfg, candidates, found, split=split, session_ids=ids)
         predictions += made
+        beyond += rows
         left_out += [
             {"split": split, "participant_id": who, "reason": why} for who, why in sorted(reasons.items())
         ]
     write_table(snakemake.output.scores, map(vars, predictions), COLUMNS)
+    write_table(snakemake.output.domain, beyond, domain.COLUMNS)
     write_table(snakemake.output.left_out, left_out, ("split", "participant_id", "reason"))

@@ -152,6 +152,7 @@ rule outcome_score:
         record=record("outcome_score"),
         scores=out("outcome/scores.tsv"),
         left_out=out("outcome/scores-left-out.tsv"),
+        domain=out("outcome/scores-domain.tsv"),
     log:
         out("logs/outcome_score.log"),
     benchmark:
@@ -180,6 +181,7 @@ rule outcome_judge:
         training=rules.outcome_fit.output.training,
         permutation=rules.outcome_fit.output.permutation,
         scores=rules.outcome_score.output.scores,
+        domain=rules.outcome_score.output.domain,
         paper=ROOT / "resources/papers/outcome.tsv",
         checklist=ROOT / "resources/tripod_ai.tsv",
     output:

@@ -24,7 +24,7 @@ def sources(manifest: Manifest, records: Records, vectors: Mapping[str, Mapping[
     manifest : mapping
         Of the main cohort or an external one.
     records : mapping
-        participant_id → step → record; ``lesions`` is read.
+        participant_id → step → record; ``lesions`` is read, and ``embed`` of each chunk.
     vectors : mapping
         participant_id → visit → vector.
     """
@@ -44,7 +44,10 @@ def sources(manifest: Manifest, records: Records, vectors: Mapping[str, Mapping[
         for row in facts.get("loads", ()):
             region = f"{row['atlas']} {row['label']}"
             loads.setdefault(who, {}).setdefault(row["visit"], {})[region] = row["volume_ml"]
-    return Sources(clinical, manifest["dictionary"], volumes, loads, vectors)
+    scans: dict[str, Mapping[str, Mapping[str, Any]]] = {}
+    for steps in records.values():
+        scans |= steps.get("embed", {}).get("facts", {}).get("scans", {})
+    return Sources(clinical, manifest["dictionary"], volumes, loads, vectors, scans)
 
 
 def study(section: Mapping[str, Any], manifest: Manifest, found: Sources) -> Outcome:

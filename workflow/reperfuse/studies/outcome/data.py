@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class Sources:
         participant_id → visit → region → ml.
     embeddings : mapping
         participant_id → visit → vector.
+    scans : mapping
+        participant_id → visit → what `reperfuse.studies.outcome.scanner.scan_of` says.
     """
 
     clinical: Mapping[str, Row]
@@ -44,6 +46,7 @@ class Sources:
     volumes: Mapping[str, Mapping[tuple[str, str], float]]
     loads: Mapping[str, Mapping[str, Mapping[str, float]]]
     embeddings: Mapping[str, Mapping[str, Array]]
+    scans: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def clinical_block(name: str, variables: Sequence[str], ids: Sequence[str], sources: Sources) -> Block:

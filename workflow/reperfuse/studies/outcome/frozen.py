@@ -82,7 +82,12 @@ def folder_name(configuration: str) -> str:
     return configuration.replace("+", "-").replace("<=", "-le-")
 
 
-def write_models(index: Path, models: Mapping[str, FittedRecipe], about: Mapping[str, Any]) -> None:
+def write_models(
+    index: Path,
+    models: Mapping[str, FittedRecipe],
+    about: Mapping[str, Any],
+    domains: Mapping[str, Mapping[str, Any]],
+) -> None:
     """Write each frozen configuration beside an index of them.
 
     Parameters
@@ -93,13 +98,15 @@ def write_models(index: Path, models: Mapping[str, FittedRecipe], about: Mapping
         Configuration → model.
     about : mapping
         What every card says: study, target, patients, settings of the image, variables, what it must not be used for.
+    domains : mapping
+        Configuration → ranges of the predictors of those whom it was fitted on; see `domain.training_domain`.
     """
     for configuration, model in models.items():
         arrays, card = to_arrays(model)
         write_bundle(
             index.parent / folder_name(configuration),
             arrays,
-            {**about, **card, "configuration": configuration},
+            {**about, **card, "configuration": configuration, "domain": domains[configuration]},
         )
     write_json(index, {configuration: folder_name(configuration) for configuration in models})
 

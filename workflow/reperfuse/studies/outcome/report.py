@@ -10,7 +10,7 @@ from typing import Any
 from reperfuse.core.version import VERSION
 from reperfuse.evaluation import judgement, power, tripod
 from reperfuse.evaluation.interface import Prediction
-from reperfuse.studies.outcome import flags, judge
+from reperfuse.studies.outcome import domain, flags, judge
 from reperfuse.studies.outcome.assemble import grade_of
 from reperfuse.studies.outcome.judge import Case
 from reperfuse.studies.outcome.paper import PaperTable
@@ -95,8 +95,9 @@ def judged(
     training: Sequence[Mapping[str, str]],
     permutation: Sequence[Mapping[str, str]],
     manifests: Sequence[Mapping[str, Any]],
+    beyond: Sequence[Mapping[str, str]] = (),
 ) -> Judged:
-    """Return every table, the summary and the assumptions of the study."""
+    """Return every table, the summary and the assumptions of the study; ``beyond`` is ``scores-domain.tsv``."""
     metrics, by_fold = judge.measured(predictions, case, paper)
     made = judge.tables(predictions, case, facts["n_features"])
     warned = warnings(
@@ -105,13 +106,16 @@ def judged(
     first = [one for one in predictions if one.split == "cv" and one.target == case.target]
     people = {one.participant_id: one.y_true for one in first}
     n, positive = len(people), sum(value or 0 for value in people.values())
+    scored = {(one.split, one.participant_id) for one in predictions if one.split != "cv"}
+    outside = domain.counts(beyond, scored)
     summary = {
         "title": title_of(section),
         "n": n,
         "n_positive": positive,
         "target": case.target,
         "primary": dict(zip(("first", "second"), case.compared, strict=False)),
-        "notices": notices(facts, section, warned),
+        "notices": [*notices(facts, section, warned), *domain.notices(outside, most=5)],
+        "domain": outside,
         "stamps": [*facts["stamps"], *([section["title_note"]] if section["title_note"] else [])],
         "power": judge.power_of(predictions, case),
         "sources": {"paper": "arXiv 2512.02088", "patients in the paper": paper.n or ""},

@@ -10,6 +10,7 @@ from reperfuse.core.participants import outside
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.studies.outcome import data
 from reperfuse.studies.outcome.assemble import labels
+from reperfuse.studies.outcome.domain import outside_domain
 from reperfuse.studies.outcome.frozen import aligned
 from reperfuse.studies.outcome.model import FittedRecipe
 from reperfuse.studies.outcome.study import Outcome
@@ -25,8 +26,11 @@ def score(
     *,
     split: str,
     session_ids: Mapping[str, str],
-) -> tuple[list[Prediction], dict[str, str]]:
-    """Return a frozen model's prediction for every patient who has what it needs, and why others have none.
+) -> tuple[list[Prediction], dict[str, str], list[dict[str, Any]]]:
+    """Return a frozen model's prediction for every patient who has what it needs.
+
+    With it come participant_id → why there is none, and the rows of ``scores-domain.tsv``: where a patient lies
+    outside the range of those whom the model was fitted on.
 
     Parameters
     ----------
@@ -45,6 +49,7 @@ def score(
     """
     predictions: list[Prediction] = []
     reasons: dict[str, str] = {}
+    beyond: list[dict[str, Any]] = []
     name = split.partition(":")[2]
     for configuration, (model, card) in models.items():
         visits = sorted({visit for block in model.blocks for visit in _visits(block.name)})
@@ -73,6 +78,15 @@ def score(
         except ConfigError as error:
             reasons |= dict.fromkeys((outside(who, name) for who in ids), str(error))
             continue
+        beyond += outside_domain(
+            model,
+            card["domain"],
+            values,
+            [found.scans.get(who, {}) for who in ids],
+            [outside(who, name) for who in ids],
+            split=split,
+            configuration=configuration,
+        )
         session = session_ids.get(visits[-1], "") if visits else ""
         predictions += [
             Prediction(
@@ -88,7 +102,7 @@ def score(
             )
             for who, p in zip(ids, model.probability(values), strict=True)
         ]
-    return predictions, reasons
+    return predictions, reasons, beyond
 
 
 def _visits(block: str) -> list[str]:
