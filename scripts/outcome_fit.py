@@ -8,7 +8,7 @@ from reperfuse.core.files import read_json
 from reperfuse.core.records import by_patient
 from reperfuse.core.tables import write_table
 from reperfuse.evaluation import interface
-from reperfuse.studies.outcome import assemble, domain, embedding, frozen, report, run, selected
+from reperfuse.studies.outcome import assemble, directions, domain, embedding, frozen, report, run, selected
 
 with job:
     out, manifest = snakemake.output, read_json(snakemake.input.manifest)
@@ -28,6 +28,7 @@ with job:
     write_table(out.left_out, assemble.left_out(study, manifest), ("participant_id", "reason"))
     for name, (rows, columns) in selected.tables(study, manifest).items():
         write_table(out[name], rows, columns)
+    directions.write_directions(out.directions, next(iter(study.compared), ""), done.directions)
     frozen.write_models(
         Path(out.models), done.frozen, report.card(study, labels, stamps), domain.domains(study, done.frozen)
     )

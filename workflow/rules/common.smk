@@ -48,7 +48,7 @@ for name in EXTERNAL:
     config["external_cohorts"][name]["sessions"] = COHORTS[name]["sessions"]
 IMAGES = layout.images_of(config["lesions"]["thresholds"])
 SHARED = ("template", "tables", "publish", "report")
-SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_page")
+SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_saliency", "outcome_page")
 IMAGING = ("prepare", "register", "normalise", "lesions")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
 STEPS = {sub: layout.steps_of(visits) for sub, visits in ACTIVE.items()}

@@ -62,6 +62,18 @@ def predicts(*paths):
     return asked
 
 
+# What is explained, and what the explanation is drawn on.
+EXPLAINED = [sub for sub in patients() if SHOWN == "adc" and any(sub in subs for subs in CHUNKS.values())]
+EXPLAINED_IMAGES = [
+    work(f"{sub}/{visit}_{name}.nii.gz")
+    for sub in EXPLAINED
+    for visit in OUTCOME["visits"]
+    for name in ("adc", "brain", "lesion")
+]
+EXPLAINED_RECORDS = [(sub, one) for sub in EXPLAINED for one in ("prepare", "lesions")]
+EXPLAINS = PREDICTS and SHOWN == "adc" and OUTCOME["saliency"] > 0
+
+
 def expected_outcome():
     """Yield every result of the study, each after those that it is made from."""
     if PREDICTS:
@@ -73,7 +85,10 @@ def expected_outcome():
         yield expected("outcome_fit", "cohort", lesions_and_chunks(""))
         yield expected("outcome_score", "cohort", [fit, *lesions_and_chunks("", *EXTERNAL)])
         yield expected("outcome_judge", "cohort", [fit, scored])
-        yield expected("outcome_page", "cohort", [fit, scored, judged])
+        explained = [("cohort", "outcome_saliency")] if EXPLAINS else []
+        if EXPLAINS:
+            yield expected("outcome_saliency", "cohort", [fit, *EXPLAINED_RECORDS])
+        yield expected("outcome_page", "cohort", [fit, scored, judged, *explained])
 
 
 rule embed:
@@ -120,6 +135,7 @@ rule outcome_fit:
         reasons=out("outcome/selection-reasons.tsv"),
         left_out=out("outcome/left-out.tsv"),
         models=out("outcome/models/index.json"),
+        directions=work("outcome/directions.safetensors"),
     log:
         out("logs/outcome_fit.log"),
     benchmark:
@@ -209,10 +225,50 @@ rule outcome_judge:
         "../../scripts/outcome_judge.py"
 
 
+rule outcome_saliency:
+    """Map where the network's features speak for or against the outcome, for the most certain predictions."""
+    input:
+        records=[record("outcome_fit"), *(record(one, sub) for sub, one in EXPLAINED_RECORDS)],
+        predictions=rules.outcome_fit.output.predictions,
+        directions=rules.outcome_fit.output.directions,
+        images=EXPLAINED_IMAGES,
+    output:
+        record=record("outcome_saliency"),
+        table=out("outcome/saliency.tsv"),
+    log:
+        out("logs/outcome_saliency.log"),
+    benchmark:
+        out("benchmarks/outcome_saliency.tsv")
+    params:
+        cfg={
+            "n": OUTCOME["saliency"],
+            "target": f"{OUTCOME['variable']}<={OUTCOME['favourable_max']}",
+            "encoder": {
+                key: value
+                for key, value in OUTCOME["encoder"].items()
+                if key not in ("weights", "precision")
+            },
+        },
+        code=code("outcome_saliency", "study"),
+        src=weights_digest(OUTCOME["encoder"]["weights"]),
+    conda:
+        "../../envs/study.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=60,
+    script:
+        "../../scripts/outcome_saliency.py"
+
+
 rule outcome_page:
     """Draw the study's page."""
     input:
-        records=[record("outcome_fit"), record("outcome_score"), record("outcome_judge")],
+        records=[
+            record(f"outcome_{one}")
+            for one in ("fit", "score", "judge", *(["saliency"] if EXPLAINS else []))
+        ],
+        shown=EXPLAINED_IMAGES if EXPLAINS else [],
         tables=rules.outcome_judge.output.tables,
         summary=rules.outcome_judge.output.summary,
     output:

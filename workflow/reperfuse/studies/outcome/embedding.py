@@ -155,12 +155,9 @@ def adc_vectors(
         for who, visit, paths in todo:
             images = read_present(paths)
             try:
-                brain = images["brain"]
-                mask = brain.like(brain.data > 0.5)
-                image = model_input(
-                    images["adc"], mask, shape=shape, clip=clip, background=background,
-                    seed=seed_of(seed, who, visit),
-                )  # fmt: skip
+                image = network_input(
+                    images, who, visit, shape=shape, clip=clip, background=background, seed=seed
+                )
             except Refusal as refusal:
                 faults.append(refusal.fault.of(who, "", f"work/{who}/{visit}_adc.nii.gz"))
                 continue
@@ -172,6 +169,29 @@ def adc_vectors(
         put(cache, keys[name], vector)
         vectors[name] = vector
     return vectors, faults, {"kind": stamp.kind, "text": stamp.text, "sha256": stamp.sha256}
+
+
+def network_input(
+    images: Mapping[str, Volume],
+    who: str,
+    visit: str,
+    *,
+    shape: tuple[int, int, int],
+    clip: float,
+    background: Any,
+    seed: int,
+) -> Array:
+    """Return what the network is shown of ``adc`` inside ``brain``; the background is the patient's own noise.
+
+    Raises
+    ------
+    Refusal
+        See `reperfuse.imaging.model_input.model_input`.
+    """
+    brain = images["brain"]
+    mask = brain.like(brain.data > 0.5)
+    own = seed_of(seed, who, visit)
+    return model_input(images["adc"], mask, shape=shape, clip=clip, background=background, seed=own)
 
 
 def mask_vectors(

@@ -15,6 +15,7 @@ from reperfuse.evaluation.discrimination import auc
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.evaluation.leakage import Audit
 from reperfuse.evaluation.permutation import pipeline_permutation
+from reperfuse.studies.outcome.directions import Direction, directions
 from reperfuse.studies.outcome.model import FittedRecipe, Workshop
 from reperfuse.studies.outcome.recipe import Recipe
 from reperfuse.studies.outcome.study import Outcome
@@ -42,6 +43,7 @@ class Run:
     n_features: dict[str, int]
     missing: dict[str, float]
     frozen: dict[str, FittedRecipe] = field(default_factory=dict)
+    directions: dict[str, dict[int, Direction]] = field(default_factory=dict)
 
 
 def run(
@@ -123,7 +125,14 @@ def run(
         n_features={name: round(fmean(len(one.features) for one in found)) for name, found in models.items()},
         missing=_missing(study.workshop),
         frozen=frozen,
+        directions=_directions(study, main.models, {one: folds[1][one] for one in ids}),
     )
+
+
+def _directions(
+    study: Outcome, models: Mapping[str, Sequence[Any]], folds: Mapping[str, int]
+) -> dict[str, dict[int, Direction]]:
+    return directions(models.get(study.compared[0], ()), folds) if study.compared else {}
 
 
 def _fitted(model: Any) -> FittedRecipe:

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+from reperfuse.core.job import Job
+
+job = Job(snakemake)
+
+from reperfuse.core.tables import read_table, write_table
+from reperfuse.evaluation.interface import Prediction
+from reperfuse.studies.outcome import directions, embedding, saliency
+
+with job:
+    given, out, config = snakemake.input, snakemake.output, snakemake.config
+    configuration, found = directions.read_directions(given.directions)
+    predictions = [Prediction.of(row) for row in read_table(given.predictions)]
+    cases = saliency.chosen(predictions, configuration, job.cfg["target"], n=job.cfg["n"])
+    about = job.sidecar()
+    del about["GeneratedBy"]["after"]  # every patient of the cohort; the key stands for them
+    weights = config["studies"]["outcome"]["encoder"]["weights"]
+    rows, faults, job.facts["weights"] = saliency.saliency(
+        cases, found, embedding.shown_images(given.images), Path(out.table).with_suffix(""),
+        about=about, session_ids=job.session_ids, device=config["execution"]["device"],
+        weights=Path(weights) if weights else None, **job.cfg["encoder"],
+    )  # fmt: skip
+    job.note(faults)
+    write_table(out.table, rows, saliency.COLUMNS)
