@@ -22,6 +22,7 @@ def prepare_visit(
     max_declared_gib: float,
     max_ratio: float,
     allow_no_orientation: bool,
+    allow_synthetic: bool,
     max_nonfinite_percent: float,
     adc_units: str,
     max_negative_percent: float,
@@ -38,8 +39,9 @@ def prepare_visit(
     """Read and check every image of a visit; settle ADC unit, diffusion maps and brain mask.
 
     An image that cannot be used is left out with its fault; the others go on. The ADC map is the scanner's,
-    or computed from the diffusion series where there is none or where it was refused. Parameters are the
-    section ``prepare`` of the configuration.
+    or computed from the diffusion series where there is none or where it was refused. A synthetic image is
+    no measurement and refused unless ``allow_synthetic``. Parameters are the section ``prepare`` of the
+    configuration.
 
     Parameters
     ----------
@@ -49,13 +51,13 @@ def prepare_visit(
     Returns
     -------
     Prepared
-        ``facts``: ``images`` (shape, zooms_mm, acquisition), ``adc_unit`` (unit, scale, median, evidence),
+        ``facts``: ``images`` (shape, zooms_mm, acquisition, synthetic), ``adc_unit`` (unit, scale, median, evidence),
         ``adc_source``, ``adc_negative_percent``, ``b_values``, ``brain_ml``, ``brain_method``,
         ``skull_stripped``, ``coverage_mm``, ``acquisition`` (of the diffusion image), ``pwi``. What is not
         known is left out.
     """
     limits = ReadLimits(max_declared_gib, max_ratio, allow_no_orientation, max_nonfinite_percent)
-    visit = Visit(dict(sources), limits)
+    visit = Visit(dict(sources), limits, allow_synthetic)
     for role in ("flair", "t1w", "gre"):
         if (image := visit.attempt(role, visit.single)) is not None:
             visit.keep(role, image, role)

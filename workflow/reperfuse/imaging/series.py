@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,20 @@ def acquisition(metadata: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, str) and key not in LONGEST_S:
             found[key] = " ".join(value.split())[:LONGEST_TEXT]
     return found
+
+
+def is_synthetic(name: str, metadata: Mapping[str, Any]) -> bool:
+    """Whether an image was computed in place of one that was never acquired, as its name or sidecar says.
+
+    Parameters
+    ----------
+    name : str
+        The file's; `desc-synth` marks it. `desc-synthstrip` is a real image without its skull.
+    metadata : mapping
+        Sidecar; `Synthetic` marks it.
+    """
+    said = str(metadata.get("Synthetic", "")).strip().lower()
+    return said in ("true", "1", "yes") or re.search(r"_desc-synth(etic)?_", name) is not None
 
 
 def seconds(key: str, value: float) -> tuple[float, bool]:

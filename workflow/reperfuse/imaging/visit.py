@@ -14,8 +14,8 @@ from reperfuse.imaging import brain as brains
 from reperfuse.imaging.checks import shape_text
 from reperfuse.imaging.diffusion import Diffusion, diffusion_of, read_bvals
 from reperfuse.imaging.grids import Interpolation, resample
-from reperfuse.imaging.reader import match_grid, read_mask, read_volume
-from reperfuse.imaging.series import acquisition, steady_mean, timing
+from reperfuse.imaging.reader import match_grid, read_mask, read_metadata, read_volume
+from reperfuse.imaging.series import acquisition, is_synthetic, steady_mean, timing
 from reperfuse.imaging.stream import ReadLimits
 from reperfuse.imaging.units import AdcUnits
 from reperfuse.imaging.volume import Volume, same_grid
@@ -95,11 +95,13 @@ class Visit:
 
     sources: dict[str, Source]
     limits: ReadLimits
+    allow_synthetic: bool
     images: dict[str, Volume] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=lambda: {"images": {}})
     sidecars: dict[str, dict[str, Any]] = field(default_factory=dict)
     metadata: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    synthetic: set[str] = field(default_factory=set)
 
     def attempt(self, role: str, work: Callable[[str], Result]) -> Result | None:
         """Run work on a role's file; None where there is none or where it was refused."""
@@ -119,9 +121,20 @@ class Visit:
         volume, faults = read_volume(
             source.path, limits=self.limits, metadata=source.metadata, name=source.name()
         )
+        self.measured(role, volume.metadata)
         self.faults += faults
         self.metadata[role] = volume.metadata
         return volume
+
+    def measured(self, role: str, metadata: Mapping[str, Any]) -> None:
+        """Refuse what no scanner has measured (E164); where it is allowed, say that it was used (W164)."""
+        source = self.sources[role]
+        if not is_synthetic(source.path.name, metadata):
+            return
+        if not self.allow_synthetic:
+            raise Refusal("E164", path=source.name())
+        self.synthetic.add(role)
+        self.faults.append(Fault("W164", source.name()))
 
     def single(self, role: str) -> Volume:
         volume = self.read(role)
@@ -154,6 +167,7 @@ class Visit:
 
     def mask(self, role: str, grids: Sequence[Volume]) -> Volume:
         source = self.sources[role]
+        self.measured(role, read_metadata(source.metadata))
         mask, faults = read_mask(source.path, limits=self.limits, name=source.name())
         like = next((grid for grid in grids if same_grid(mask, grid)), grids[0])
         mask, moved = match_grid(mask, like)
@@ -183,6 +197,8 @@ class Visit:
         }
         unit = {"Units": ADC_UNIT} if name == "adc" else {}
         self.sidecars[name] = {**said, **unit, "Sources": [f"bids:raw:{self.sources[role].name()}"]}
+        if role in self.synthetic:
+            self.sidecars[name]["Synthetic"] = self.facts["images"][name]["synthetic"] = True
         if name in ("adc", "trace", "s0") and "skull_stripped" in self.facts:
             self.sidecars[name]["SkullStripped"] = self.facts["skull_stripped"]
 
