@@ -154,6 +154,8 @@ def reduce(scaled: Array, labels: Array, reduction: Reduction, *, seed: int) -> 
     PCA keeps the fewest components that hold ``variance``, at most ``components``.
     """
     most = min(reduction.components, scaled.shape[0] - 1, scaled.shape[1])
+    if most < 1 or not scaled.any():
+        return np.zeros((scaled.shape[1], 0))
     if reduction.method == "pls":
         projection = PLSRegression(n_components=most, scale=False).fit(scaled, labels).x_rotations_
     else:

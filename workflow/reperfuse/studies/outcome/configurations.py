@@ -114,7 +114,8 @@ def _changed(recipe: Recipe, parameter: str, value: Any) -> Recipe:
     if parameter == "components":
         return recipe.with_(components=value)
     if parameter == "kernel" and value == "logistic":
-        return recipe.with_(classifier="logistic", kernel="linear", c=1.0)
+        already = recipe.classifier == "logistic"
+        return recipe if already else recipe.with_(classifier="logistic", kernel="linear", c=1.0)
     if parameter == "kernel":
         return recipe.with_(classifier="svm", kernel=value)
     return recipe.with_(**{parameter: value})

@@ -15,7 +15,7 @@ from reperfuse.studies.outcome.scores import SCORES
 Array = np.ndarray
 Row = Mapping[str, float | str | None]
 VISITS = ("J0", "J1")
-# Levels with an order; others are numbered by their place among the levels of the table.
+# Levels with an order; others have a column each.
 SEX = {"F": 0.0, "M": 1.0}
 TICI = {"0": 0.0, "1": 1.0, "2a": 2.0, "2b": 3.0, "2c": 4.0, "3": 5.0}
 MOST_LEVELS = 8
@@ -52,8 +52,8 @@ class Sources:
 def clinical_block(name: str, variables: Sequence[str], ids: Sequence[str], sources: Sources) -> Block:
     """Return a block of clinical variables as numbers.
 
-    Variables that no table has are left out. A level becomes one column where it has an order or two values,
-    else one for each value.
+    Variables that no table has are left out. Levels become one column where they have an order or are two, else
+    one for each; the columns are named by level, so that those of another cohort fall into place or are missing.
 
     Raises
     ------
@@ -77,20 +77,18 @@ def _levels(
     variable: str, values: Sequence[float | str | None], entry: Mapping[str, Any]
 ) -> dict[str, Array]:
     order = SEX if variable == "sex" else TICI if variable == "tici" else {}
-    levels = list(entry.get("Levels") or ())
+    levels = sorted(entry.get("Levels") or ())
     if not order and (not levels or len(levels) > MOST_LEVELS):
         found = len({value for value in values if value is not None})
         raise ConfigError(
             f"`studies.outcome.clinical` names {variable}, which is text with {found} different values; expected a number, "
             f"a flag or at most {MOST_LEVELS} levels: what identifies a patient or a place is no predictor, so take it out."
         )
-    if not order and len(levels) == 2:
-        order = {levels[0]: 0.0, levels[1]: 1.0}
     if order:
         return {variable: np.array([order.get(str(v), np.nan) for v in values])}
     return {
         f"{variable}={level}": np.array([np.nan if v is None else float(v == level) for v in values])
-        for level in levels
+        for level in (levels[1:] if len(levels) == 2 else levels)
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -187,7 +187,7 @@ class Workshop:
 
 def _rule(recipe: Recipe, z: Array, labels: Array) -> Rule:
     if not z.shape[1]:  # columns that are the same for every training patient leave no component
-        return Rule(np.zeros(0), 0.0)
+        return Rule(np.zeros(0), float(logit(labels.mean())))
     if recipe.classifier == "logistic":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.participants import outside
 from reperfuse.evaluation.interface import Prediction
@@ -52,29 +54,27 @@ def score(
     beyond: list[dict[str, Any]] = []
     name = split.partition(":")[2]
     for configuration, (model, card) in models.items():
-        visits = sorted({visit for block in model.blocks for visit in _visits(block.name)})
-        imaging = [
-            kind
-            for block in model.blocks
-            if (kind := block.name.partition(":")[2]) in ("mri", "mask", "lesion")
-        ]
-        study = Outcome({**section, "visits": visits}, tuple(sorted(candidates)), {}, found)
-        ids = study.eligible()
-        missing = {who: why for who, why in study.left_out.items() if imaging}
-        needed = [f"{visit}:{kind}" for visit in visits for kind in imaging]
-        if ids and any(one not in study.blocks for one in needed):
-            # A cohort without the image that the model reads has nobody whom it can score.
-            missing |= dict.fromkeys(ids, f"no {' and '.join(needed)}")
-            ids = ()
+        parts = [part for block in model.blocks for part in _parts(block.name)]
+        visits = sorted({part.partition(":")[0] for part in parts})
+        study = Outcome({**section, "visits": visits}, (), {}, found)
+        everybody = tuple(sorted(candidates))
+        images = study.image_blocks(everybody)
+        missing: dict[str, str] = {}
+        for part in dict.fromkeys(parts):
+            if part.partition(":")[2] in ("mri", "mask", "lesion"):
+                there = data.complete(images[part]) if part in images else np.zeros(len(everybody), bool)
+                for who, known_image in zip(everybody, there, strict=True):
+                    if not known_image:
+                        missing.setdefault(who, f"no {part}")
         reasons |= {outside(who, name): why for who, why in missing.items()}
+        ids = tuple(who for who in everybody if who not in missing)
         if not ids:
             continue
         target = card["target"]
         known = labels(section, found.clinical, ids).get(target, {})
         try:
-            values = {
-                block.name: aligned(study.blocks.get(block.name), block, len(ids)) for block in model.blocks
-            }
+            blocks = study.blocks_of(ids)
+            values = {block.name: aligned(blocks.get(block.name), block, len(ids)) for block in model.blocks}
         except ConfigError as error:
             reasons |= dict.fromkeys((outside(who, name) for who in ids), str(error))
             continue
@@ -105,6 +105,7 @@ def score(
     return predictions, reasons, beyond
 
 
-def _visits(block: str) -> list[str]:
-    """Return the visits that a block's name speaks of: ``J1-J0:mri`` of two."""
-    return block.partition(":")[0].split("-")
+def _parts(block: str) -> list[str]:
+    """Return the blocks of single visits that a block is made from: ``J1-J0:mri`` of two."""
+    visits, _, kind = block.partition(":")
+    return [f"{visit}:{kind}" for visit in visits.split("-")]
