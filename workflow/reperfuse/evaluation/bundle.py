@@ -12,13 +12,13 @@ from safetensors.numpy import load, save
 
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json_or, write_bytes, write_json
-from reperfuse.core.provenance import file_digest
+from reperfuse.core.provenance import digest, file_digest
 
 ARRAYS, CARD = "model.safetensors", "card.json"
 
 
 def write_bundle(folder: Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
-    """Write a frozen model; the card holds the digest of the arrays.
+    """Write a frozen model; the card holds the digest of the arrays and its own.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def write_bundle(folder: Path, arrays: Mapping[str, np.ndarray], card: Mapping[s
     """
     path = folder / ARRAYS
     write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-    write_json(folder / CARD, {**card, "arrays": file_digest(path)})
+    full = {**card, "arrays": file_digest(path)}
+    write_json(folder / CARD, {**full, "digest": digest(full)})
 
 
 def read_bundle(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -39,13 +40,16 @@ def read_bundle(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises
     ------
     ConfigError
-        The folder holds no card and arrays, or the arrays are not those that the card speaks of.
+        The folder holds no card and arrays, the card or the arrays are not as they were written, or the arrays
+        are of another format. Nothing but JSON and safetensors is read, so that nothing in them can run.
     """
     path, card = folder / ARRAYS, read_json_or(folder / CARD, None)
     if not isinstance(card, dict) or not path.is_file():
         raise ConfigError(
             f"{folder.name} is not a frozen model; expected {CARD} and {ARRAYS} in it, which `freeze` writes."
         )
+    if digest({key: value for key, value in card.items() if key != "digest"}) != card.get("digest"):
+        raise ConfigError(f"{folder.name}/{CARD} is not as it was written; freeze the model again.")
     if file_digest(path) != card.get("arrays"):
         raise ConfigError(
             f"{folder.name}/{ARRAYS} has the digest {file_digest(path)}, but its card says {card.get('arrays')}; "
@@ -53,7 +57,7 @@ def read_bundle(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         )
     try:
         return load(path.read_bytes()), card
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{folder.name}/{ARRAYS} cannot be read ({error}); freeze the model again."
         ) from None

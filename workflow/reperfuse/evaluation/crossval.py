@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,11 +46,15 @@ def repeated_folds(
     """Return repeat → participant_id → fold: the drawn folds first, then others of the same number.
 
     Later repeats are stratified by label, whole groups together (scikit-learn's StratifiedGroupKFold), and
-    depend on ``salt`` and the patients alone.
+    depend on ``salt`` and the patients alone. Where neither class has a patient for each fold, later repeats have
+    as many folds as the larger class has patients; with less than two of them there are no later repeats.
     """
     ids = sorted(labels)
-    n_folds = len(set(first[one] for one in ids))
     drawn = {1: {one: first[one] for one in ids}}
+    sizes = Counter(labels.values())
+    n_folds = min(len(set(drawn[1].values())), max(sizes.values(), default=0))
+    if n_folds < 2:
+        return drawn
     y, who = np.array([labels[one] for one in ids]), np.array([groups.get(one, one) for one in ids])
     for repeat in range(2, repeats + 1):
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed_of(salt, "repeat", repeat))

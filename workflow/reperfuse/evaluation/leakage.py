@@ -66,7 +66,7 @@ class Audit:
             }
             raise Leakage(Fault("E161", "", values, both[0]).sentence)
         tally = self._tallies[configuration, thing]
-        tally.smallest = min(tally.smallest or len(seen), len(seen))
+        tally.smallest = min(tally.smallest, len(seen)) if tally.n_fits else len(seen)
         tally.largest = max(tally.largest, len(seen))
         tally.n_fits += 1
 
