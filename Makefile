@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint acute-dwi soop bench docs lock slurm clean
+.PHONY: help install demo test lint acute-dwi soop soop-outcome weights bench docs lock slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -58,7 +58,16 @@ docs: $(VENV)/.default ## write config/README.md from the schemas
 lock: $(VENV)/.dev ## resolve the locks again; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) --override requirements/overrides.txt --output-file $(LOCK) requirements/default.in
 	$(COMPILE) --output-file requirements/dev.txt requirements/dev.in
+	$(COMPILE) --output-file requirements/fetch.txt requirements/fetch.in
 	$(COMPILE) --no-deps --output-file requirements/slurm.txt requirements/slurm.in
+
+weights: $(VENV)/.fetch ## fetch MedicalNet's weights from the Hugging Face hub into resources/weights
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.learning.fetch resources/weights/resnet_50_23dataset.safetensors
+
+soop-outcome: $(VENV)/.default ## the outcome study on the 473 lesion masks with discharge mRS; writes docs/results
+	$(BIN)/snakemake outcome --cores $(CORES) --configfile config/soop.yaml
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.study_results results/soop/outcome \
+		docs/results/soop-outcome.md "make soop-outcome" outcome
 
 slurm: $(VENV)/.slurm ## add the Slurm executor that profiles/slurm asks for
 
@@ -87,6 +96,10 @@ $(VENV)/.dev: $(LOCK) requirements/dev.txt | $(VENV)/.default
 	@touch $@
 
 $(VENV)/.slurm: requirements/slurm.txt | $(VENV)/.default
+	$(INSTALL) -r $<
+	@touch $@
+
+$(VENV)/.fetch: requirements/fetch.txt | $(VENV)/.default
 	$(INSTALL) -r $<
 	@touch $@
 

@@ -290,6 +290,27 @@ rule outcome_page:
         "../../scripts/outcome_page.py"
 
 
+rule fetch_weights:
+    """Fetch and convert the published weights, by name only: the one rule that needs the network."""
+    output:
+        record=work("fetch_weights.json"),
+        weights=OUTCOME["encoder"]["weights"] or "resources/weights/resnet_50_23dataset.safetensors",
+    log:
+        out("logs/fetch_weights.log"),
+    benchmark:
+        out("benchmarks/fetch_weights.tsv")
+    params:
+        code=code("fetch_weights", "fetch"),
+    conda:
+        "../../envs/fetch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    script:
+        "../../scripts/fetch_weights.py"
+
+
 rule outcome:
     input:
         predicts("report/outcome.html", "outcome/predictions.tsv"),
