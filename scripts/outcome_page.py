@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from reperfuse.core.job import Job
@@ -5,9 +6,14 @@ from reperfuse.core.job import Job
 job = Job(snakemake)
 
 from reperfuse.reporting.study_page import study_page
+from reperfuse.reporting.study_saliency import read_mapped
 from reperfuse.reporting.study_view import read_view
 
 with job:
-    view = read_view(Path(snakemake.input.summary).parent)
+    folder = Path(snakemake.input.summary).parent
+    view = read_view(folder)
+    if not snakemake.input.shown:  # what an earlier run mapped is not this one's
+        view = replace(view, saliency=())
     job.facts["link"] = [view.summary["title"], "outcome.html", "; ".join(view.stamps)]
-    study_page(view, Path(snakemake.output.page), study="outcome", home="index.html")
+    mapped = read_mapped(view, folder / "saliency", map(Path, snakemake.input.shown))
+    study_page(view, Path(snakemake.output.page), study="outcome", home="index.html", mapped=mapped)

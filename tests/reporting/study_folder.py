@@ -29,6 +29,8 @@ COLUMNS = {
     "flags": "flag configuration value limit raised sentence",
     "leakage": "configuration object n_fits n_seen_min n_seen_max n_overlap",
     "tripod": "item section topic text status",
+    "saliency": "participant_id session_id visit configuration fold y_true y_score correct stability "
+    "share_in_lesion lesion_share share_outside_brain file",
 }
 
 

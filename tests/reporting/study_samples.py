@@ -303,6 +303,20 @@ def _rest(t: dict[str, Any], random: Any, one_class: bool) -> None:
         },
         {"item": "3a", "section": "Background", "topic": "Context", "text": "", "status": "to be completed"},
     ]
+    t["saliency"] = [
+        {
+            "participant_id": "sub-3",
+            "session_id": "ses-02",
+            "visit": "J1",
+            "configuration": FIRST,
+            "fold": 2,
+            "y_true": 1,
+            "y_score": 0.93,
+            "correct": 1,
+            "stability": None if one_class else 0.41,
+            "file": "sub-3_ses-02_desc-saliency_map.nii.gz",
+        }
+    ]
     if not one_class:
         for split, n in (("external:soop", 738),):
             t["metrics"] += [

@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reperfuse.imaging.volume import Volume
-from reperfuse.reporting.slices import Block, Layout, block, bounding_box, outline, render, smooth, spread
+from reperfuse.reporting.slices import (
+    Block,
+    Layout,
+    block,
+    bounding_box,
+    outline,
+    render,
+    render_signed,
+    smooth,
+    spread,
+)
 
 Images = Mapping[str, Volume | None]
 
@@ -70,6 +80,15 @@ class PairPictures:
 
     fixed: Picture
     moving: Picture
+
+
+@dataclass(frozen=True)
+class SignedPictures:
+    """An ADC map, the same slices under a signed field, and where the field's colours are strongest."""
+
+    plain: Picture
+    covered: Picture
+    limit: float
 
 
 def _labels(layout: Layout, *, positions: bool) -> tuple[tuple[float, float, str], ...]:
@@ -198,6 +217,37 @@ def _overview(visit: str, adc: Block, inside: np.ndarray, masks: dict[str, np.nd
         tuple(layers),
         _labels(layout, positions=True),
     )
+
+
+def signed_pictures(name: str, images: Images) -> SignedPictures | None:
+    """Draw an ADC map with the lesion's contour, and a signed field over it; None where either is absent.
+
+    Parameters
+    ----------
+    name : str
+        Stem of the files.
+    images : mapping
+        ``adc``, ``map`` on its grid, and as far as they are there ``brain`` and ``lesion``.
+    """
+    adc, field = block(images.get("adc")), block(images.get("map"))
+    if adc is None or field is None or adc.data.shape != field.data.shape:
+        return None
+    adc, field = (replace(one, data=np.nan_to_num(one.data)) for one in (adc, field))
+    brain, lesion = (block(images.get(one)) for one in ("brain", "lesion"))
+    inside = adc.data > 0 if brain is None or brain.data.shape != adc.data.shape else brain.data > 0.5
+    core = None if lesion is None or lesion.data.shape != adc.data.shape else lesion.data > 0.5
+    layout = _mosaic(adc, inside, core)
+    layers = () if core is None else (("lesion", outline(core, layout)),)
+    limit = float(np.percentile(np.abs(field.data[inside]), 99)) if inside.any() else 0.0
+    labels, bar_px = _labels(layout, positions=True), 50.0 / layout.pixel_mm
+    alt = f"{len(layout.tiles)} axial slices of the ADC map, patient's right on the left"
+    plain = Picture(
+        f"{name}_adc.webp", render(adc, layout, ADC_WINDOW), layout.size, alt, layers, labels, bar_px
+    )
+    alt = "the same slices in colour: orange speaks for the outcome, blue against it"
+    content = render_signed(adc, field, layout, ADC_WINDOW, limit)
+    covered = Picture(f"{name}_map.webp", content, layout.size, alt, layers, labels)
+    return SignedPictures(plain, covered, limit)
 
 
 def pair_pictures(images: Images, moving_name: str) -> PairPictures | None:

@@ -17,6 +17,9 @@ from reperfuse.imaging.volume import Volume
 WEBP_QUALITIES = (84, 70, 55, 40, 25)
 MOST_BYTES = 140_000
 GAP_PX = 2
+# A signed field over grey: hues that the colour-blind tell apart, with anatomy still seen through the strongest.
+FOR, AGAINST = (255.0, 140.0, 0.0), (40.0, 120.0, 255.0)
+MOST_COLOUR = 0.7
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,46 @@ def render(image: Block, layout: Layout, window: tuple[float, float]) -> bytes:
     canvas = Image.new("L", layout.size, 0)
     for position, name, piece in layout.pieces(image.data):
         grey = np.nan_to_num((piece.astype(np.float32) - low) / max(high - low, 1e-6))
-        scaled = Image.fromarray(np.ascontiguousarray(grey)).resize(
-            layout.tile_size(name), Image.Resampling.BICUBIC
-        )
-        levels = (np.clip(np.asarray(scaled), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        scaled = _resized(grey, layout.tile_size(name))
+        levels = (np.clip(scaled, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
         canvas.paste(Image.fromarray(levels), layout.corner(position))
+    return _webp(canvas)
+
+
+def render_signed(
+    image: Block, field: Block, layout: Layout, window: tuple[float, float], limit: float
+) -> bytes:
+    """Return the slices in grey with a signed field over them: orange above 0, blue below, none at 0.
+
+    Parameters
+    ----------
+    image, field : Block
+        On the layout's grid.
+    window : (float, float)
+        Values of the image that are black and white.
+    limit : float
+        Size of the field from which on the colour is strongest.
+    """
+    low, high = window
+    canvas = Image.new("RGB", layout.size, (0, 0, 0))
+    pieces = zip(layout.pieces(image.data), layout.pieces(field.data), strict=True)
+    for (position, name, grey), (_, _, signed) in pieces:
+        size = layout.tile_size(name)
+        anatomy = _resized(np.nan_to_num((grey - low) / max(high - low, 1e-6)), size)[..., None]
+        strength = np.clip(_resized(signed / max(limit, 1e-12), size), -1.0, 1.0)[..., None]
+        colour = np.where(strength > 0, np.array(FOR), np.array(AGAINST))
+        share = MOST_COLOUR * np.abs(strength)
+        mixed = (1 - share) * 255.0 * np.clip(anatomy, 0.0, 1.0) + share * colour
+        canvas.paste(Image.fromarray((mixed + 0.5).astype(np.uint8)), layout.corner(position))
+    return _webp(canvas)
+
+
+def _resized(piece: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    values = Image.fromarray(np.ascontiguousarray(piece, dtype=np.float32))
+    return np.asarray(values.resize(size, Image.Resampling.BICUBIC))
+
+
+def _webp(canvas: Image.Image) -> bytes:
     content = b""
     for quality in WEBP_QUALITIES:
         stream = io.BytesIO()

@@ -13,10 +13,12 @@ from reperfuse.core.files import write_text
 from reperfuse.reporting import curves, study_plots, study_sets
 from reperfuse.reporting import study_listing as listing
 from reperfuse.reporting import study_tables as tables
+from reperfuse.reporting.figures import Images
 from reperfuse.reporting.pages import RESEARCH_USE, Section, fragment, page, to_float
 from reperfuse.reporting.plots import standalone
 from reperfuse.reporting.study_canvas import Drawn, measure
 from reperfuse.reporting.study_reading import AUDIT_GAPS, CLEAN, EMPTY_CELLS, READING, SELECTION, UNCERTAIN
+from reperfuse.reporting.study_saliency import Cases, saliency_table
 from reperfuse.reporting.study_view import StudyView, count
 from reperfuse.reporting.study_words import (
     TEST_MEANINGS,
@@ -43,7 +45,9 @@ def draw(view: StudyView) -> dict[str, Drawn]:
     return {name: make(view) for name, (make, _) in FIGURES.items()}
 
 
-def study_page(view: StudyView, target: Path, *, study: str, home: str) -> list[Path]:
+def study_page(
+    view: StudyView, target: Path, *, study: str, home: str, mapped: Mapping[str, Images] | None = None
+) -> list[Path]:
     """Write a study's page, and its figures as files of their own.
 
     Parameters
@@ -55,6 +59,9 @@ def study_page(view: StudyView, target: Path, *, study: str, home: str) -> list[
         Name of the study's folder.
     home : str
         Relative link to the cohort's page; none if empty.
+    mapped : mapping, optional
+        File of a row of ``saliency.tsv`` → images ``map``, ``adc``, ``brain``, ``lesion``; pictures go to
+        ``<results>/<study>/saliency``.
 
     Returns
     -------
@@ -72,6 +79,7 @@ def study_page(view: StudyView, target: Path, *, study: str, home: str) -> list[
         else:
             # A figure of an earlier run would contradict the page.
             path.unlink(missing_ok=True)
+    cases = Cases(target.parent.parent, study, view, mapped or {})
     n, positive = view.summary.get("n"), view.summary.get("n_positive")
     lead = fragment(
         "study_lead.html.j2",
@@ -82,9 +90,9 @@ def study_page(view: StudyView, target: Path, *, study: str, home: str) -> list[
         target=view.target,
     )
     title = str(view.summary.get("title") or study)
-    sections = _Parts(view, study, drawn).all()
+    sections = _Parts(view, study, drawn, cases).all()
     write_text(target, page(title=title, lead=lead, sections=sections, script=True, home=home))
-    return [*written, target]
+    return [*written, *cases.written, target]
 
 
 def _file(svg: str, stamps: Sequence[str]) -> str:
@@ -101,6 +109,7 @@ class _Parts:
     view: StudyView
     study: str
     drawn: Mapping[str, Drawn]
+    cases: Cases
 
     def all(self) -> list[Section]:
         view, metric = self.view, measure(self.view)
@@ -129,6 +138,7 @@ class _Parts:
             self._part("Calibration", "calibration", calibrated, figure="calibration"),
             self._part("Decision curve", "decision", figure="decision_curve"),
             self._part("Coefficients", "coefficients", figure="coefficients"),
+            self._mapped(),
             self._part(
                 "Sensitivity",
                 "sensitivity",
@@ -228,6 +238,15 @@ class _Parts:
         return Section(
             part.title, part.anchor, fragment("study_summary.html.j2", sentences=[who]) + part.html
         )
+
+    def _mapped(self) -> Section:
+        part = self._part(
+            "What the network looked at",
+            "saliency",
+            saliency_table(self.view),
+            absent="No map of what a network looked at was made.",
+        )
+        return Section(part.title, part.anchor, part.html + self.cases.html())
 
     def _warnings(self) -> Section:
         raised = [row for row in self.view.flags if row.get("raised") == "1"]

@@ -29,6 +29,13 @@ READING: dict[str, tuple[str, ...]] = {
         "standard deviation. Where the interval crosses zero, or the sign is not the same in nearly all "
         "fits, do not rely on it.",
     ),
+    "saliency": (
+        "Orange places speak for the outcome and blue ones against it, by the model that never saw the patient. "
+        "The network sees coarsely, so that a colour belongs to a region and not to a voxel.",
+        "Stability is the mean correlation with the maps of the other folds' models: well below 1, another "
+        "choice of patients would have given another picture. A map that lies in the lesion no more than by "
+        "chance, or mostly outside the brain, is no sign that the network reads the stroke.",
+    ),
     "sensitivity": (
         "A result that holds for one setting only is fragile; flat lines are what one wants to see.",
     ),

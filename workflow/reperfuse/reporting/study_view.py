@@ -73,6 +73,7 @@ class StudyView:
     flags: Rows = ()
     leakage: Rows = ()
     tripod: Rows = ()
+    saliency: Rows = ()
 
     @property
     def stamps(self) -> tuple[str, ...]:

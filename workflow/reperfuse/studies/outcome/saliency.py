@@ -98,13 +98,13 @@ def explain(
     """
     from reperfuse.learning.activation import activation_maps, stability  # torch takes its time
 
-    order = sorted(by_fold)
+    own, order = by_fold[fold], sorted(by_fold)
     weights = np.stack([by_fold[one].weight for one in order])
     maps = activation_maps(encoder, image, weights, device=device)
-    own = maps[order.index(fold)] + np.float32(by_fold[fold].offset)
+    mine = maps[order.index(fold)] + np.float32(own.offset)
     shape = (image.shape[0], image.shape[1], image.shape[2])
-    volume = to_native(own, adc, shape=shape, stride=encoder.stride)
-    return Explained(volume, stability(maps), own.shape)
+    volume = to_native(mine, adc, shape=shape, stride=encoder.stride)
+    return Explained(volume, stability(maps), mine.shape)
 
 
 def shares(found: Volume, brain: Volume, lesion: Volume | None) -> dict[str, float | None]:
