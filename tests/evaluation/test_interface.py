@@ -49,7 +49,7 @@ def test_the_columns_are_those_of_the_table() -> None:
 def test_a_row_that_is_no_prediction_is_not_taken_for_one() -> None:
     whole = dict.fromkeys(COLUMNS, "1") | {"y_score": "0.5"}
     for change in ({"y_score": ""}, {"y_true": "yes"}, {"fold": "1.5"}):
-        with pytest.raises(ValueError, match="could not convert|invalid literal"):
+        with pytest.raises(ValueError, match=r"could not convert|invalid literal"):
             Prediction.of(whole | change)
 
 

@@ -9,7 +9,14 @@ from study_folder import write
 from study_samples import FIRST, STAMP, plausible
 
 from reperfuse.reporting.study_results import main
-from reperfuse.reporting.study_tables import Cell, Table, comparisons_table, markdown, paper_table
+from reperfuse.reporting.study_tables import (
+    Cell,
+    Table,
+    comparisons_table,
+    external_tables,
+    markdown,
+    paper_table,
+)
 from reperfuse.reporting.study_view import (
     StudyView,
     limits,
@@ -148,6 +155,23 @@ def test_only_the_first_repeat_of_predictions_is_read(tmp_path: Path) -> None:
 def test_an_absent_or_marked_table_has_no_rows(tmp_path: Path) -> None:
     (tmp_path / "roc.tsv").write_text("", encoding="utf-8")
     assert read_view(tmp_path) == StudyView()
+
+
+def test_other_cohorts_say_how_many_patients_the_model_was_not_made_for() -> None:
+    counted = [
+        {"split": "external:b", "predictor": "", "n_outside": 9, "n_scored": 40},
+        {"split": "external:b", "predictor": "J0 vendor", "n_outside": 8, "n_scored": 40},
+        {"split": "new", "predictor": "", "n_outside": 0, "n_scored": 3},
+    ]
+    view = StudyView(summary={"domain": counted})
+    text = "\n".join(line for table in external_tables(view) for line in markdown(table, view))
+    for row in (
+        "| b | any of them | 9 of 40 |",
+        "| b | J0 vendor | 8 of 40 |",
+        "| without an outcome | any of them | 0 of 3 |",
+    ):
+        assert row in text
+    assert not any(table.rows for table in external_tables(StudyView()))
 
 
 def test_markdown_cells_cannot_break_the_table() -> None:

@@ -58,7 +58,7 @@ def repeated_folds(
     y, who = np.array([labels[one] for one in ids]), np.array([groups.get(one, one) for one in ids])
     for repeat in range(2, repeats + 1):
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed_of(salt, "repeat", repeat))
-        folds = {}
+        folds: dict[str, int] = {}
         for fold, (_, test) in enumerate(splitter.split(np.zeros(len(ids)), y, who), start=1):
             folds |= {ids[i]: fold for i in test}
         drawn[repeat] = folds

@@ -66,9 +66,9 @@ class Prediction:
     @classmethod
     def of(cls, row: Mapping[str, str]) -> Prediction:
         """Return what a row of the table says, as `reperfuse.core.tables.read_table` gives it."""
-        whole = {key: int(row[key]) if row[key] else None for key in ("repeat", "fold", "y_true")}
-        text = {key: row[key] for key in ("participant_id", "session_id", "target", "configuration", "split")}
-        return cls(**text, **whole, y_score=float(row["y_score"]))
+        repeat, fold, y_true = (int(row[key]) if row[key] else None for key in ("repeat", "fold", "y_true"))
+        who, session, target, name, split = (row[key] for key in COLUMNS[:5])
+        return cls(who, session, target, name, split, repeat, fold, y_true, float(row["y_score"]))
 
 
 COLUMNS = tuple(Prediction.__dataclass_fields__)

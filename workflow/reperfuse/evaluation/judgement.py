@@ -74,7 +74,8 @@ def judge(
     draws, seed : int
         Of the bootstrap.
     bootstrapped : sequence of str
-        Configurations that get a bootstrap interval of every metric; the others of the AUC (DeLong) and of shares (Wilson).
+        Configurations that get a bootstrap interval of every metric; the others have intervals of the AUC (DeLong)
+        and of shares (Wilson) only.
     paper : callable
         (configuration, metric) → the paper's value as text, or nothing.
 
@@ -91,7 +92,7 @@ def judge(
             split_up.setdefault(key, {}).setdefault(one.repeat or 1, []).append(one)
     rows, by_fold = [], []
     for (target, configuration, split), repeats in split_up.items():
-        head = {"target": target, "configuration": configuration, "split": split}
+        head: Row = {"target": target, "configuration": configuration, "split": split}
         in_folds = []
         for repeat, chosen in sorted(repeats.items()):
             found = _by_fold(chosen) if split == "cv" else {}

@@ -168,7 +168,7 @@ def measures_table(
 
 
 def external_tables(view: StudyView) -> list[Table]:
-    """Return the measures in each cohort that took no part in fitting."""
+    """Return the measures in each cohort that took no part in fitting, and who is unlike those who did."""
     made = []
     for split in view.externals:
         counted = next((r for r in view.metrics if r.get("split") == split and r.get("n")), {})
@@ -176,7 +176,19 @@ def external_tables(view: StudyView) -> list[Table]:
         people = f"n = {count(counted.get('n'))}, {count(counted.get('n_positive'))} with the outcome"
         metrics = list(dict.fromkeys([*DISCRIMINATION, *CALIBRATION]))
         made.append(measures_table(view, metrics, f"{where}: {people} (95 % CI)", split=split))
-    return made
+    return [*made, domain_table(view)]
+
+
+def domain_table(view: StudyView) -> Table:
+    """Return how many patients lie outside the range of those whom a frozen model was fitted on, and on what."""
+    rows = []
+    for row in view.summary.get("domain") or ():
+        split, n, scored = str(row["split"]), int(row["n_outside"]), int(row["n_scored"])
+        where = "without an outcome" if split == "new" else split.partition(":")[2] or split
+        outside = Cell(f"{n} of {scored}", str(n / scored if scored else 0))
+        rows.append([Cell(where), Cell(str(row["predictor"]) or "any of them"), outside])
+    caption = "Patients outside the 1st to 99th percentile of those whom a frozen model was fitted on."
+    return Table(caption, ("Cohort", "Predictor", "Patients outside"), rows, texts=frozenset({1}))
 
 
 def variants_table(view: StudyView) -> Table:
