@@ -14,7 +14,7 @@ with job:
     rows = [row for path in (given.predictions, given.scores) for row in read_table(path)]
     predictions = [interface.Prediction.of(row) for row in rows]
     manifests = [read_json(path) for path in given.manifests]
-    facts = job.facts_of("outcome_fit")
+    facts = {**job.facts_of("outcome_fit"), "assumptions": dict(snakemake.params.assumed)}
     case = report.case_of(job.cfg, manifests, facts)
     tables = report.judged(
         predictions, case, facts, job.cfg,

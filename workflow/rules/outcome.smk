@@ -7,6 +7,11 @@ ENCODER = {
 CHUNKS = chunked(
     sub for sub, visits in ACTIVE.items() if all(SHOWN in visits.get(v, {}) for v in OUTCOME["visits"])
 )
+ASSUMED = {
+    key.removeprefix("studies.outcome."): value
+    for key, value in assumed(config, ROOT / "workflow/schemas").items()
+    if key.startswith("studies.outcome.") and not key.endswith((".weights", ".frozen_folds"))
+}
 PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1
 TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep conformal subgroups ordinal flags tripod".split()
 SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "lesions")
@@ -213,6 +218,7 @@ rule outcome_judge:
         out("benchmarks/outcome_judge.tsv")
     params:
         cfg=OUTCOME,
+        assumed=ASSUMED,
         code=code("outcome_judge", "study"),
         src=[Path(MANIFESTS[name]).name for name in ["", *EXTERNAL]],
     conda:

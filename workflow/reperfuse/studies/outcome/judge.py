@@ -115,8 +115,25 @@ def comparisons(predictions: Sequence[Prediction], case: Case) -> list[Row]:
     """Return the primary comparison, and the secondary ones: each block, each visit, each simple model against it.
 
     Secondary p values are adjusted per test (Benjamini and Hochberg); the primary one was declared before scoring.
+    On an external cohort, where there are no folds, the two declared configurations are compared once more.
     """
-    first = by_configuration(predictions, target=case.target)
+    rows = adjust(_on_folds(by_configuration(predictions, target=case.target), case))
+    for split in sorted({one.split for one in predictions if one.split.startswith("external:")}):
+        scored = by_configuration(predictions, target=case.target, split=split, repeat=None)
+        if len(case.compared) == 2 and set(case.compared) <= set(scored):
+            (ids, y, p, _), (others, _, q, _) = (scored[name] for name in case.compared)
+            if ids == others:
+                head = {"target": case.target, "first": case.compared[0], "second": case.compared[1]}
+                found = compare(
+                    y, p, q, ids, [], test_share=1.0, draws=case.statistics["swaps"],
+                    seed=seed_of(case.salt, split), level=case.level,
+                )  # fmt: skip
+                head |= {"split": split, "role": "external"}
+                rows += [head | row for row in found if row["test"] in ("delong", "label_swap")]
+    return rows
+
+
+def _on_folds(first: Scored, case: Case) -> list[Row]:
     rows: list[Row] = []
     for one, two in _pairs([name for name in first if "[" not in name], case.compared):
         ids, y, p, _ = first[one]
@@ -135,7 +152,7 @@ def comparisons(predictions: Sequence[Prediction], case: Case) -> list[Row]:
             seed=seed_of(case.salt, one, two), level=case.level,
         )  # fmt: skip
         rows += [head | row for row in found]
-    return adjust(rows)
+    return rows
 
 
 def _pairs(names: Sequence[str], compared: tuple[str, ...]) -> list[tuple[str, str]]:
