@@ -27,6 +27,8 @@ from reperfuse.studies.outcome.recipe import Recipe
 
 Array = np.ndarray
 LEAST_SLOPE = 1e-3
+# Features of a block above which its values are not kept for the next configuration: they would fill the memory.
+MOST_KEPT = 100
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Workshop:
     blocks: Mapping[str, Block]
     _kept: dict[bytes, dict[tuple[str, Reduction, int], FittedBlock]] = field(default_factory=dict)
     _folds: dict[str, Any] = field(default_factory=dict)
+    _shown: dict[int, tuple[FittedBlock, Array]] = field(default_factory=dict)
 
     def fitted(
         self, name: str, rows: Array, labels: Array, reduction: Reduction, *, seed: int
@@ -121,6 +124,7 @@ class Workshop:
         where = rows.tobytes() + (labels.tobytes() if reduction.method == "pls" else b"")
         if where not in self._kept and len(self._kept) > 64:
             self._kept.clear()
+            self._shown.clear()
         kept = self._kept.setdefault(where, {})
         key = (name, reduction if self.blocks[name].components else Reduction("none", 0, 0), seed)
         if key not in kept:
@@ -155,10 +159,22 @@ class Workshop:
 
     def probability(self, model: FittedRecipe, rows: Array) -> Array:
         """Return (n) probabilities of some rows."""
-        return model.probability({block.name: self.blocks[block.name].values[rows] for block in model.blocks})
+        a, b = model.calibration
+        return np.asarray(expit(a * model.rule.decision(self._design(model, rows)) + b))
 
     def _design(self, model: FittedRecipe, rows: Array) -> Array:
-        return model.design({block.name: self.blocks[block.name].values[rows] for block in model.blocks})
+        z = np.hstack([self._transformed(block, rows) for block in model.blocks])
+        return z if model.joint is None else model.joint(z)
+
+    def _transformed(self, block: FittedBlock, rows: Array) -> Array:
+        """Return a block's features; of the few that most have, those of all patients at once, for the next asker."""
+        values = self.blocks[block.name].values
+        if len(block.features) > MOST_KEPT:
+            return block.transform(values[rows])
+        known = self._shown.get(id(block))
+        if known is None:
+            known = self._shown[id(block)] = (block, block.transform(values))
+        return known[1][rows]
 
     def _inner(self, rows: Array, labels: Array, n: int, seed: int) -> Array | None:
         where = (rows.tobytes(), labels.tobytes(), n, seed)
@@ -172,7 +188,7 @@ class Workshop:
         blocks = tuple(
             self.fitted(name, rows, labels, reduction, seed=seed) for name in recipe.blocks
         )  # fmt: skip
-        z = np.hstack([block.transform(self.blocks[block.name].values[rows]) for block in blocks])
+        z = np.hstack([self._transformed(block, rows) for block in blocks])
         features = tuple(feature for block in blocks for feature in block.features)
         joint = None
         if together:
