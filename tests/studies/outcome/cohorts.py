@@ -109,8 +109,12 @@ def study(sources: Sources, **given: Any) -> Outcome:
 
 
 def folds_of(labels: Mapping[str, int], k: int) -> dict[int, dict[str, int]]:
-    """Return one set of folds, each with as many positives as can be."""
-    order = sorted(labels, key=lambda one: (labels[one], one))
+    """Return one set of folds, each with as many positives as can be, otherwise dealt by chance.
+
+    Dealt in the order of their names instead, all folds would be alike in whatever goes with the name.
+    """
+    chance = dict(zip(labels, np.random.default_rng(0).random(len(labels)), strict=True))
+    order = sorted(labels, key=lambda one: (labels[one], chance[one]))
     return {1: {one: i % k + 1 for i, one in enumerate(order)}}
 
 

@@ -52,7 +52,7 @@ def test_each_patient_is_predicted_once_per_configuration_and_repeat(done) -> No
 
 
 def test_variants_and_other_targets_are_judged_on_the_first_folds(done) -> None:
-    one, found = done
+    _, found = done
     extra = [p for p in found.predictions if "[" in p.configuration]
     assert {p.repeat for p in extra} == {1} and {p.target for p in extra} == {TARGET}
     names = {f"{base}[{change}]" for base in (PRIMARY, COMPARATOR) for change in (
