@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import is_marker, write_bytes
-from reperfuse.core.provenance import digest, file_digest
+from reperfuse.core.provenance import code_digest, digest, file_digest
 from reperfuse.core.seeds import seed_of
 from reperfuse.imaging.carry import mask_mapper
 from reperfuse.imaging.model_input import model_input
@@ -21,6 +21,9 @@ from reperfuse.imaging.volume import Volume
 from reperfuse.imaging.warp import read_warp
 
 Array = np.ndarray
+LIBRARY = Path(__file__).resolve().parents[3]
+# What turns an ADC map into a vector, with all that these import.
+ENCODING = ("imaging/model_input.py", "learning/encode.py")
 # participant_id → visit → name → path
 Shown = Mapping[str, Mapping[str, Mapping[str, Path]]]
 ToTemplate = Callable[[Volume, str], Volume]
@@ -130,6 +133,7 @@ def adc_vectors(
         variant, weights, sha256=sha256, allow_random=allow_random_weights, seed=seed
     )
     settings = {
+        "code": encoding_digest(),
         "variant": variant,
         "shape": list(shape),
         "clip": clip,
@@ -169,6 +173,11 @@ def adc_vectors(
         put(cache, keys[name], vector)
         vectors[name] = vector
     return vectors, faults, {"kind": stamp.kind, "text": stamp.text, "sha256": stamp.sha256}
+
+
+def encoding_digest() -> str:
+    """Return the digest of the code that a vector follows from; comments and docstrings do not count."""
+    return digest([code_digest(LIBRARY / "reperfuse" / part, LIBRARY) for part in ENCODING])
 
 
 def network_input(
