@@ -23,7 +23,10 @@ REQUIREMENTS = ROOT / "requirements"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 # Where a package is called otherwise: on conda-forge, and in an import.
 ON_CONDA = {"matplotlib-base": "matplotlib", "pytorch": "torch", "huggingface_hub": "huggingface-hub"}
+# conda-forge ships Fabric inside this package, under the same version.
+ON_CONDA |= {"pytorch-lightning": "lightning-fabric"}
 IMPORTED = {"PIL": "pillow", "yaml": "pyyaml", "ants": "antspyx", "sklearn": "scikit-learn"}
+IMPORTED |= {"lightning_fabric": "lightning-fabric"}
 OF_TORCH = {"filelock", "fsspec", "jinja2", "networkx", "setuptools", "sympy", "typing-extensions"}
 
 
