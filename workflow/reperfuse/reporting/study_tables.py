@@ -188,7 +188,8 @@ def domain_table(view: StudyView) -> Table:
         outside = Cell(f"{n} of {scored}", str(n / scored if scored else 0))
         rows.append([Cell(where), Cell(str(row["predictor"]) or "any of them"), outside])
     caption = "Patients outside the 1st to 99th percentile of those whom a frozen model was fitted on."
-    return Table(caption, ("Cohort", "Predictor", "Patients outside"), rows, texts=frozenset({1}))
+    heads = ("Cohort", "Predictor", "Patients outside")
+    return Table(caption, heads, rows, texts=frozenset({1}), folded=len(rows) > LEAST_SORTED)
 
 
 def variants_table(view: StudyView) -> Table:

@@ -1,8 +1,8 @@
 """Whom a frozen model was fitted on, as ranges of its predictors, and which patients lie outside them.
 
-A range holds from the 1st to the 99th percentile of the patients whom the model was fitted on, so that about two
-in a hundred patients like them lie outside each one; `n` says how many patients it rests on, and below about a
-hundred it is no more than their least and greatest values.
+A range holds from the 1st to the 99th percentile of the patients whom the model was fitted on, both rounded outwards
+to a value that one of them has; below a hundred patients it is from their least to their greatest value, and a
+patient like them lies outside it more often, by 2 / (n + 1). `n` says how many patients it rests on.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def training_domain(
     for name, column in numbers.items():
         known = column[~np.isnan(column)]
         if known.size:
-            low, high = map(float, np.percentile(known, PERCENTILES))
+            # Not interpolated, or of a score that few have above 0 the least mark would be outside.
+            low = float(np.percentile(known, PERCENTILES[0], method="lower"))
+            high = float(np.percentile(known, PERCENTILES[1], method="higher"))
             found[name] = {"low": None if name.endswith(" distance") else low, "high": high, "n": known.size}
     for name, levels in words.items():
         counted = Counter(level for level in levels if level)
@@ -111,7 +113,7 @@ def outside_domain(
             ]
             continue
         low, high = known["low"], known["high"]
-        # Percentiles are interpolated, and a card is rounded by nobody: a hair's breadth is not outside.
+        # What is computed on another machine may differ by a hair's breadth, which is not outside.
         slack = 1e-9 * max(1.0, abs(high))
         for who, value in zip(ids, numbers.get(name, np.empty(0)).tolist(), strict=False):
             if value > high + slack or (low is not None and value < low - slack):
@@ -132,21 +134,25 @@ def counts(rows: Iterable[Mapping[str, Any]], scored: Iterable[tuple[str, str]])
     Returns
     -------
     list of dict
-        split, predictor (empty for any of them), n_outside, n_scored.
+        split, predictor (empty for any of them), n_outside, n_scored, n_fitted (fewest patients that a range rests on;
+        None where nobody lies outside).
     """
     everybody: dict[str, set[str]] = {}
     for split, who in scored:
         everybody.setdefault(split, set()).add(who)
     beyond: dict[str, dict[str, set[str]]] = {split: {"": set()} for split in everybody}
+    fitted: dict[tuple[str, str], list[int]] = {}
     for row in rows:
         mine = beyond.setdefault(row["split"], {"": set()})
         for name in ("", row["predictor"]):
             mine.setdefault(name, set()).add(row["participant_id"])
+            fitted.setdefault((row["split"], name), []).append(int(row["n"]))
     found = []
     for split, predictors in sorted(beyond.items()):
         for name, people in sorted(predictors.items(), key=lambda one: (one[0] != "", -len(one[1]), one[0])):
-            total = len(everybody.get(split, ()))
-            found.append({"split": split, "predictor": name, "n_outside": len(people), "n_scored": total})
+            counted = {"n_outside": len(people), "n_scored": len(everybody.get(split, ()))}
+            fewest = min(fitted.get((split, name), ()), default=None)
+            found.append({"split": split, "predictor": name, **counted, "n_fitted": fewest})
     return found
 
 
@@ -162,10 +168,12 @@ def notices(counted: Iterable[Mapping[str, Any]], *, most: int) -> list[str]:
         where = f" of cohort {split.partition(':')[2]}" if ":" in split else " without an outcome"
         named = ", ".join(f"{row['predictor']} ({row['n_outside']})" for row in each[:most])
         more = f" and {len(each) - most} more" if len(each) > most else ""
+        # Of n and one more who is like them, any may be the greatest or the least.
+        expected = max(2, round(200 / (total["n_fitted"] + 1)))
         found.append(
             f"{total['n_outside']} of {total['n_scored']} patients{where} lie outside the range of those whom a frozen "
-            f"model was fitted on: {named}{more}; about 2 in 100 patients like those do for each predictor. "
-            "See scores-domain.tsv."
+            f"model was fitted on: {named}{more}. With {total['n_fitted']} patients or more behind each range, up to "
+            f"{expected} in 100 patients like them lie outside it; see scores-domain.tsv."
         )
     return found
 
