@@ -81,8 +81,9 @@ def _levels(
     if not order and (not levels or len(levels) > MOST_LEVELS):
         found = len({value for value in values if value is not None})
         raise ConfigError(
-            f"`studies.outcome.clinical` names {variable}, which is text with {found} different values; expected a number, "
-            f"a flag or at most {MOST_LEVELS} levels: what identifies a patient or a place is no predictor, so take it out."
+            f"`studies.outcome.clinical` names {variable}, which is text with {found} different values; expected a "
+            f"number, a flag or at most {MOST_LEVELS} levels: what identifies a patient or a place is no predictor, "
+            "so take it out."
         )
     if order:
         return {variable: np.array([order.get(str(v), np.nan) for v in values])}

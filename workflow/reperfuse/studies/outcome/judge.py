@@ -157,7 +157,7 @@ def _on_folds(first: Scored, case: Case) -> list[Row]:
 
 def _pairs(names: Sequence[str], compared: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return who is compared with whom: the two declared, J1 with J0 of the same blocks, the primary with all else."""
-    pairs = [compared] if len(compared) == 2 else []
+    pairs = [compared] if len(compared) == 2 and set(compared) <= set(names) else []
     pairs += [(one, f"J0{one[2:]}") for one in names if one.startswith("J1_") and f"J0{one[2:]}" in names]
     pairs += [(compared[0], other) for other in names if compared and other != compared[0]]
     return list(dict.fromkeys((one, two) for one, two in pairs))

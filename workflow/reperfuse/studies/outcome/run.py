@@ -119,7 +119,7 @@ def run(
                 level=section["statistics"]["level"],
                 salt=salt,
             )
-        ],  # fmt: skip
+        ],
         permutation=_permutation(study, ids, y, folds[1]),
         weights={name: weight_of_blocks(found) for name, found in models.items() if name in study.recipes},
         n_features={name: round(fmean(len(one.features) for one in found)) for name, found in models.items()},
@@ -197,7 +197,7 @@ def coefficients(
         component = workshop.blocks[owner].components
         mean = fmean(map(abs, weights)) if component else fmean(weights)
         drawn = [one[feature] for one in again if feature in one]
-        interval = (None, None)
+        interval: tuple[float | None, ...] = (None, None)
         if not component and len(drawn) > 20:
             tail = (1 - level) / 2
             interval = tuple(map(float, np.quantile(drawn, [tail, 1 - tail])))
