@@ -7,11 +7,12 @@ job = Job(snakemake)
 from reperfuse.core.files import read_json, write_json
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation import interface, tripod
-from reperfuse.studies.outcome import judge, paper, report, selected
+from reperfuse.studies.outcome import paper, report, selected, tuned
 
 with job:
     given, out = snakemake.input, snakemake.output
     rows = [row for path in (given.predictions, given.scores) for row in read_table(path)]
+    rows += tuned.pooled(given.tuned)
     predictions = [interface.Prediction.of(row) for row in rows]
     manifests = [read_json(path) for path in given.manifests]
     facts = {**job.facts_of("outcome_fit"), "assumptions": dict(snakemake.params.assumed)}

@@ -61,6 +61,7 @@ RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_c
 
 wildcard_constraints:
     chunk=r"chunk-[0-9]+",
+    part=r"[a-z]+/J[01]-[0-9]+",
     sub=r"sub-[0-9A-Za-z+]+",
     external="|".join(EXTERNAL) or "(?!)",
 
@@ -206,9 +207,9 @@ def recognise_results():
 
 
 def expected(step, owner, after):
-    """A result as it would be made now; its owner is a patient, ``cohort``, or ``external/<name>``."""
+    """A result as it would be made now; its owner is a patient, chunk or part, ``cohort``, or ``external/<name>``."""
     made = getattr(rules, step)
-    wildcards = SimpleNamespace(sub=owner, chunk=owner, external=owner.removeprefix("external/"))
+    wildcards = SimpleNamespace(sub=owner, chunk=owner, part=owner, external=owner.removeprefix("external/"))
     cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
     return Expected(
         record=record(step, owner),

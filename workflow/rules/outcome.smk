@@ -4,6 +4,8 @@ ENCODER = {
     "image": OUTCOME["image"],
     **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"]),
 }
+SEEN = {key: value for key, value in OUTCOME["encoder"].items() if key not in ("weights", "precision")}
+LABEL = f"{OUTCOME['variable']}<={OUTCOME['favourable_max']}"
 CHUNKS = chunked(
     sub for sub, visits in ACTIVE.items() if all(SHOWN in visits.get(v, {}) for v in OUTCOME["visits"])
 )
@@ -37,6 +39,12 @@ def warps(wildcards):
     """Transforms to the template, which a lesion mask in native space needs."""
     subs = CHUNKS[wildcards.chunk] if SHOWN == "lesion" else []
     return [path for sub in subs for path in warp_before(SimpleNamespace(sub=sub))]
+
+
+def tuned_on(wildcards):
+    """Images of the visit that a network is trained on."""
+    visit = wildcards.part.rpartition("/")[2].partition("-")[0]
+    return [work(f"{sub}/{visit}_{name}.nii.gz") for sub in EXPLAINED for name in ("adc", "brain")]
 
 
 def embedded(*names):
@@ -76,6 +84,10 @@ EXPLAINED_IMAGES = [
     for name in ("adc", "brain", "lesion")
 ]
 EXPLAINED_RECORDS = [(sub, one) for sub in EXPLAINED for one in ("prepare", "lesions")]
+# Networks that are trained on, one for each visit and fold.
+TUNES = PREDICTS and SHOWN == "adc" and OUTCOME["finetune"]["epochs"] > 0
+FOLDS = sorted({row["fold"] for row in cohort["folds"]["outcome"]["rows"]}) if TUNES else []
+TUNED = [f"outcome/{visit}-{fold}" for visit in OUTCOME["visits"] for fold in FOLDS]
 EXPLAINS = PREDICTS and SHOWN == "adc" and OUTCOME["saliency"] > 0
 
 
@@ -89,7 +101,11 @@ def expected_outcome():
         fit, scored, judged = (("cohort", f"outcome_{one}") for one in ("fit", "score", "judge"))
         yield expected("outcome_fit", "cohort", lesions_and_chunks(""))
         yield expected("outcome_score", "cohort", [fit, *lesions_and_chunks("", *EXTERNAL)])
-        yield expected("outcome_judge", "cohort", [fit, scored])
+        for part in TUNED:
+            yield expected("outcome_finetune", part, [fit, *((sub, "prepare") for sub in EXPLAINED)])
+        yield expected(
+            "outcome_judge", "cohort", [fit, scored, *((part, "outcome_finetune") for part in TUNED)]
+        )
         explained = [("cohort", "outcome_saliency")] if EXPLAINS else []
         if EXPLAINS:
             yield expected("outcome_saliency", "cohort", [fit, *EXPLAINED_RECORDS])
@@ -146,7 +162,7 @@ rule outcome_fit:
     benchmark:
         out("benchmarks/outcome_fit.tsv")
     params:
-        cfg=OUTCOME,
+        cfg={key: value for key, value in OUTCOME.items() if key not in ("saliency", "finetune")},
         code=code("outcome_fit", "study"),
         src=Path(MANIFEST).name,
     conda:
@@ -157,6 +173,35 @@ rule outcome_fit:
         runtime=240,
     script:
         "../../scripts/outcome_fit.py"
+
+
+rule outcome_finetune:
+    """Train the network on, on the ADC maps of one visit, and predict the fold that is held out."""
+    input:
+        records=[record("outcome_fit"), *(record("prepare", sub) for sub in EXPLAINED)],
+        predictions=rules.outcome_fit.output.predictions,
+        images=tuned_on,
+    output:
+        record=record("outcome_finetune", "{part}"),
+        model=work("{part}/model.safetensors"),
+        predictions=work("{part}/predictions.tsv"),
+    log:
+        out("logs/outcome_finetune/{part}.log"),
+    benchmark:
+        out("benchmarks/outcome_finetune/{part}.tsv")
+    params:
+        cfg={**OUTCOME["finetune"], **SEEN, "target": LABEL, "salt": OUTCOME["salt"]},
+        code=code("outcome_finetune", "study"),
+        src=weights_digest(OUTCOME["encoder"]["weights"]),
+    conda:
+        "../../envs/study.yaml"
+    threads: 4
+    resources:
+        gpu=int(config["execution"]["device"] != "cpu"),
+        mem_mb=lambda wildcards, attempt: 12000 * attempt,
+        runtime=480,
+    script:
+        "../../scripts/outcome_finetune.py"
 
 
 rule outcome_score:
@@ -197,8 +242,13 @@ rule outcome_judge:
     """Measure the predictions: metrics, comparisons, calibration, warnings, checklist."""
     input:
         manifests=[MANIFESTS[name] for name in ["", *EXTERNAL]],
-        records=[record("outcome_fit"), record("outcome_score")],
+        records=[
+            record("outcome_fit"),
+            record("outcome_score"),
+            *(record("outcome_finetune", part) for part in TUNED),
+        ],
         predictions=rules.outcome_fit.output.predictions,
+        tuned=[work(f"{part}/predictions.tsv") for part in TUNED],
         training=rules.outcome_fit.output.training,
         permutation=rules.outcome_fit.output.permutation,
         scores=rules.outcome_score.output.scores,
@@ -246,15 +296,7 @@ rule outcome_saliency:
     benchmark:
         out("benchmarks/outcome_saliency.tsv")
     params:
-        cfg={
-            "n": OUTCOME["saliency"],
-            "target": f"{OUTCOME['variable']}<={OUTCOME['favourable_max']}",
-            "encoder": {
-                key: value
-                for key, value in OUTCOME["encoder"].items()
-                if key not in ("weights", "precision")
-            },
-        },
+        cfg={"n": OUTCOME["saliency"], "target": LABEL, "encoder": SEEN},
         code=code("outcome_saliency", "study"),
         src=weights_digest(OUTCOME["encoder"]["weights"]),
     conda:

@@ -37,7 +37,8 @@ class Job:
     snakemake : object
         What Snakemake gives a script. ``output.record`` is the record, the other outputs are images;
         ``input.records`` are the records of the results before. The wildcard ``sub`` names the patient, the
-        wildcard ``external`` an external cohort; without either the job is about the main cohort.
+        wildcard ``external`` an external cohort, ``chunk`` some patients of any, ``part`` a network of a study that is
+        trained by itself; without any the job is about the main cohort.
 
     Attributes
     ----------
@@ -62,7 +63,8 @@ class Job:
             snakemake.config.get("external_cohorts", {}),
             snakemake.wildcards.get("external", ""),
         )
-        whole = f"external/{about}" if about else snakemake.wildcards.get("chunk", "cohort")
+        parted = snakemake.wildcards.get("part", snakemake.wildcards.get("chunk", "cohort"))
+        whole = f"external/{about}" if about else parted
         self.participant_id: str = snakemake.wildcards.get("sub", whole)
         self.cohort = about or cohort_of(self.participant_id, external)
         dataset = external[self.cohort] if self.cohort else snakemake.config
