@@ -13,6 +13,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/imaging.smk"
+include: "workflow/rules/outcome_inputs.smk"
 include: "workflow/rules/outcome.smk"
 include: "workflow/rules/reporting.smk"
 

@@ -238,3 +238,15 @@ def test_the_main_cohort_keeps_its_names_even_with_a_plus() -> None:
         manifest,
         [{"participant_id": "sub-test+1"}],
     )
+
+
+def test_a_mask_of_the_same_name_in_two_cohorts_is_one_patient_s() -> None:
+    """Data of masks alone have nothing else to be recognised by; empty masks of others are the same bytes."""
+
+    def masks(*names: str) -> dict[str, Any]:
+        return {name: {"J0": {"lesion": [[f"{name}/mask.nii.gz", "abc"]]}} for name in names}
+
+    elsewhere = contents(masks("sub-1", "sub-2"), "the main cohort")
+    found = twins(masks("sub-b+2", "sub-b+3"), elsewhere)
+    assert [(fault.code, fault.participant_id) for fault in found] == [("E124", "sub-b+2")]
+    assert [fault.code for fault in twins(masks("sub-1", "sub-2"), {})] == []

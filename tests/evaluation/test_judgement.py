@@ -15,7 +15,14 @@ from sklearn.linear_model import LogisticRegression
 
 from reperfuse.core.tables import write_table
 from reperfuse.evaluation.interface import Prediction
-from reperfuse.evaluation.judgement import FOLD_COLUMNS, METRIC_COLUMNS, judge, metrics
+from reperfuse.evaluation.judgement import (
+    BOOTSTRAPPED,
+    FOLD_COLUMNS,
+    METRIC_COLUMNS,
+    _statistic,
+    judge,
+    metrics,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -228,3 +235,14 @@ def test_the_order_of_predictions_does_not_matter() -> None:
         ordered = [sorted(t, key=lambda row: [str(row.get(k)) for k in key]) for t in (one, other)]
         for left, right in zip(*ordered, strict=True):
             assert left == pytest.approx(right)
+
+
+@pytest.mark.parametrize("metric", BOOTSTRAPPED)
+def test_what_a_bootstrap_asks_for_is_the_metric_itself(metric: str) -> None:
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(0, 2, 60), np.round(rng.random(60), 1)
+    fast = _statistic(metric, y, p)
+    for _ in range(20):
+        rows = rng.integers(0, 60, 60)
+        assert fast(rows) == pytest.approx(metrics(y[rows], p[rows], whole=False)[metric], abs=1e-12)
+    assert metric == "brier" or fast(np.flatnonzero(y == 0)) is None

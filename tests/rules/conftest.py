@@ -18,7 +18,7 @@ from reperfuse.core.settings import fill, load_schema
 from reperfuse.phantom.dataset import write_cohort
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "workflow", "scripts", "envs", "profiles", "requirements", "config")
+PARTS = ("Snakefile", "workflow", "scripts", "envs", "profiles", "requirements", "config", "resources")
 SMALL = {"shape": [32, 36, 12], "spacing_mm": [6.5, 6.5, 12.0], "frames": [40, 41]}
 CONFIG = """\
 bids_dir: bids

@@ -258,7 +258,6 @@ def test_a_second_run_does_nothing(scored: Path) -> None:
     assert not Workspace(scored).jobs("--dry-run", "--cores", "1", "outcome", "score")
 
 
-@pytest.mark.xfail(reason="chunks hold patients of every cohort, so that fitting reads external ones as well")
 def test_an_external_patient_who_joins_is_scored_and_nothing_is_fitted(workspace: Workspace) -> None:
     before = (workspace.path / PREDICTIONS).read_text().splitlines()
     write_dataset(workspace.path / "elsewhere/bids", range(OTHERS + 1), seed=2, without=WITHOUT_OUTCOME)

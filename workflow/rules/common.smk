@@ -14,6 +14,7 @@ from reperfuse.cohort import layout
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json, read_json_or
+from reperfuse.core.participants import cohort_of
 from reperfuse.core.provenance import code_digest
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
@@ -60,7 +61,7 @@ RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_c
 
 
 wildcard_constraints:
-    chunk=r"chunk-[0-9]+",
+    chunk=r"chunk-([0-9A-Za-z]+-)?[0-9]+",
     part=r"[a-z]+/J[01]-[0-9]+",
     sub=r"sub-[0-9A-Za-z+]+",
     external="|".join(EXTERNAL) or "(?!)",
@@ -154,10 +155,11 @@ def external_records(wildcards):
 
 
 def chunked(subs):
-    """Chunk → patients. A patient's chunk depends on the name alone."""
+    """Chunk → patients of one cohort. A patient's chunk depends on the name alone."""
     found = {}
     for sub in sorted(subs):
-        found.setdefault(f"chunk-{seed_of(sub) % config['execution']['chunks']:03d}", []).append(sub)
+        number = f"{seed_of(sub) % config['execution']['chunks']:03d}"
+        found.setdefault("-".join(filter(None, ("chunk", cohort_of(sub, EXTERNAL), number))), []).append(sub)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reperfuse.core.errors import Fault
 
-# Masks of different patients may well be the same bytes: an empty one.
+# Masks of different patients may well be the same bytes: an empty one. Those of one name in two cohorts are not.
 MASK_ROLES = ("lesion", "brain")
 # An annex key that holds the digest of which a stamp is the beginning.
 _ANNEX_SHA256 = re.compile(r"SHA256E?-.*--([0-9a-f]{32})[0-9a-f]{32}(?![0-9a-f])")
@@ -29,9 +29,20 @@ def _stamped_images(participants: Mapping[str, Any]) -> Iterator[tuple[str, str,
                     yield participant_id, path, _content(stamp)
 
 
+def _named_masks(participants: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield participant_id, path and content with the patient's own name, of every lesion mask."""
+    for participant_id in sorted(participants):
+        name = participant_id.removeprefix("sub-").rpartition("+")[2]
+        for roles in participants[participant_id].values():
+            for path, stamp in roles.get("lesion", ())[:1]:
+                if stamp:
+                    yield participant_id, path, f"{name}: {_content(stamp)}"
+
+
 def contents(participants: Mapping[str, Any], cohort: str) -> dict[str, str]:
     """Return content → which file of which cohort it is, for :func:`twins` of the cohorts that follow."""
-    return {content: f"{path} of {cohort}" for _, path, content in _stamped_images(participants)}
+    found = [*_stamped_images(participants), *_named_masks(participants)]
+    return {content: f"{path} of {cohort}" for _, path, content in found}
 
 
 def twins(participants: Mapping[str, Any], elsewhere: Mapping[str, str]) -> list[Fault]:
@@ -57,6 +68,11 @@ def twins(participants: Mapping[str, Any], elsewhere: Mapping[str, str]) -> list
             within.append(Fault("W149", path, {"other": other}, participant_id))
         elif owner != participant_id:
             faults.setdefault(participant_id, Fault("E124", path, {"other": other}, participant_id))
+    for participant_id, path, content in _named_masks(participants):
+        if content in elsewhere:
+            faults.setdefault(
+                participant_id, Fault("E124", path, {"other": elsewhere[content]}, participant_id)
+            )
     padded: dict[str, str] = {}
     for participant_id in sorted(participants):
         plain = participant_id[4:].lstrip("0")

@@ -26,6 +26,7 @@ SHARES: Mapping[str, Callable[[Array, Array], Array]] = {
     "npv": lambda y, called: ~called,
 }
 THRESHOLD = 0.5
+BOOTSTRAPPED = ("average_precision", "balanced_accuracy", "f1", "brier")
 METRIC_COLUMNS = (
     "target configuration split metric estimator estimate ci_low ci_high interval fold_sd n n_positive paper"
 ).split()
@@ -183,21 +184,41 @@ def _pooled(
         elif metric in SHARES and value is not None:
             of = SHARES[metric](y, called)
             estimate = Estimate(value, *wilson(int(right[of].sum()), int(of.sum()), level=level), "wilson")
-        elif (
-            draws
-            and value is not None
-            and metric in ("average_precision", "balanced_accuracy", "f1", "brier")
-        ):
-
-            def again(rows: Array, metric: str = metric) -> float | None:
-                return metrics(y[rows], p[rows], whole=False)[metric]
-
+        elif draws and value is not None and metric in BOOTSTRAPPED:
+            again = _statistic(metric, y, p)
             estimate = cluster_bootstrap(again, y, groups, draws=draws, level=level, seed=seed).estimate
         rows.append(_row(head, metric, "pooled", estimate, None, ""))
         if metric == "auc" and draws and value is not None:
             found = cluster_bootstrap(auc_of(y, p), y, groups, draws=draws, level=level, seed=seed).estimate
             rows.append(_row(head, "auc", "pooled_bootstrap", found, None, ""))
     return rows
+
+
+def _statistic(metric: str, y: Array, p: Array) -> Callable[[Array], float | None]:
+    """Return a metric as a fast function of row indices, since a bootstrap asks thousands of times."""
+    called, squared = p >= THRESHOLD, (p - y) ** 2
+    values, place = np.unique(-p, return_inverse=True)  # from the highest score down
+    width = len(values)
+
+    def brier(rows: Array) -> float | None:
+        return float(squared[rows].mean())
+
+    def counted(rows: Array) -> float | None:
+        cells = np.bincount(2 * y[rows] + called[rows], minlength=4)
+        tn, fp, fn, tp = (float(n) for n in cells)
+        if metric == "f1":
+            return 2 * tp / (2 * tp + fp + fn) if tp + fn else None
+        return (tp / (tp + fn) + tn / (tn + fp)) / 2 if tp + fn and tn + fp else None
+
+    def average(rows: Array) -> float | None:
+        n = np.bincount(place[rows], minlength=width)
+        hits = np.bincount(place[rows], weights=y[rows], minlength=width)
+        if not hits.any():
+            return None
+        precision = np.cumsum(hits) / np.maximum(np.cumsum(n), 1)
+        return float((hits * precision).sum() / hits.sum())
+
+    return {"brier": brier, "average_precision": average}.get(metric, counted)
 
 
 def _over_repeats(

@@ -89,7 +89,7 @@ class Requirement:
 
 
 def outcome(section: Mapping[str, Any]) -> Requirement:
-    """Favourable outcome (arXiv 2512.02088): the image of each visit, an ADC map by default; mRS at 3 months at most 1."""
+    """Favourable outcome (arXiv 2512.02088): each visit's image, ADC by default; mRS at 3 months at most 1."""
     label = Label("favourable outcome", section["variable"], False, section["favourable_max"])
     return Requirement(
         "outcome",

@@ -83,7 +83,7 @@ def mappers(
 def adc_vectors(
     shown: Shown,
     *,
-    variant: str,
+    variant: Any,
     weights: Path | None,
     sha256: str,
     allow_random_weights: bool,

@@ -26,7 +26,7 @@ from reperfuse.studies.outcome.blocks import (
 from reperfuse.studies.outcome.recipe import Recipe
 
 Array = np.ndarray
-LEAST_SLOPE = 1e-3
+LEAST_SLOPE = 1e-2
 # Features of a block above which its values are not kept for the next configuration: they would fill the memory.
 MOST_KEPT = 100
 

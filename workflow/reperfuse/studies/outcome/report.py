@@ -137,7 +137,8 @@ def title_of(section: Mapping[str, Any]) -> str:
     image = "ADC maps" if section["image"] == "adc" else "lesion masks"
     when = " and ".join(section["visits"])
     note = f" ({section['title_note']})" if section["title_note"] else ""
-    return f"Favourable outcome ({section['variable']} at most {section['favourable_max']}) from {image} of {when}{note}"
+    label = f"{section['variable']} at most {section['favourable_max']}"
+    return f"Favourable outcome ({label}) from {image} of {when}{note}"
 
 
 def notices(facts: Mapping[str, Any], section: Mapping[str, Any], warned: Sequence[Row]) -> list[str]:
@@ -277,11 +278,15 @@ def checklist_facts(
         f"{section['repeats']} repeats.",
         "predictor_handling": "Scaled to SD 1 in the training fold; volumes as log1p(ml); embeddings as at most "
         f"{section['pca']['components']} principal components.",
-        "model_type": f"Support vector machine, {section['classifier']['kernel']} kernel, C = {section['classifier']['c']:g}.",
-        "performance_measures": "AUC (DeLong), average precision, calibration, Brier score, net benefit, conformal sets.",
-        "class_imbalance": "Classes weighed by the inverse of their frequency; recalibrated by Platt's method on inner folds.",
+        "model_type": f"Support vector machine, {section['classifier']['kernel']} kernel, "
+        f"C = {section['classifier']['c']:g}.",
+        "performance_measures": "AUC (DeLong), average precision, calibration, Brier score, net benefit, "
+        "conformal sets.",
+        "class_imbalance": "Classes weighed by the inverse of their frequency; recalibrated by Platt's method on "
+        "inner folds.",
         "model_output": f"A probability; classes are cut at {judgement.THRESHOLD:g}.",
-        "participant_flow": f"{n} patients, {positive} with the outcome, {n - positive} without; who was left out stands in left-out.tsv.",
+        "participant_flow": f"{n} patients, {positive} with the outcome, {n - positive} without; "
+        "who was left out stands in left-out.tsv.",
         "analysis_sizes": f"{n} patients, {positive} with the outcome.",
         "model_availability": "Arrays and card of each frozen configuration in models/.",
         "performance": f"AUC {spoken}." if spoken else "",

@@ -159,11 +159,22 @@ class Outcome:
         found: dict[str, Recipe] = {}
         for name in self.compared:
             recipe = self.recipes[name]
-            found |= variants(name, recipe, choices)
+            reduced = any(self.blocks[part].components for part in recipe.blocks)
+            asked = {
+                key: v
+                for key, v in choices.items()
+                if reduced or key not in ("components", "method", "order")
+            }
+            found |= variants(name, recipe, asked)
             for method in methods:
                 blocks = tuple(
                     f"{part} {method}" if part.endswith(":lesion") else part for part in recipe.blocks
                 )
-                if blocks != recipe.blocks and set(blocks) <= set(self.blocks):
+                others = [one for one in blocks if one not in recipe.blocks]
+                known = set(blocks) <= set(self.blocks)
+                # The same criteria under another name are no variant.
+                if known and any(
+                    self.blocks[one].columns != self.blocks[one.partition(" ")[0]].columns for one in others
+                ):
                     found[f"{name}[lesion={method}]"] = recipe.with_(blocks=blocks)
         return systems(self.workshop, found)

@@ -1,0 +1,113 @@
+# What the rules of the outcome study read, and what it may be asked for.
+OUTCOME = config["studies"]["outcome"]
+SHOWN = "lesion" if OUTCOME["image"] == "lesion" else "adc"
+ENCODER = {
+    "image": OUTCOME["image"],
+    **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"]),
+}
+SEEN = {key: value for key, value in OUTCOME["encoder"].items() if key not in ("weights", "precision")}
+LABEL = f"{OUTCOME['variable']}<={OUTCOME['favourable_max']}"
+CHUNKS = chunked(
+    sub for sub, visits in ACTIVE.items() if all(SHOWN in visits.get(v, {}) for v in OUTCOME["visits"])
+)
+ASSUMED = {
+    key.removeprefix("studies.outcome."): value
+    for key, value in assumed(config, ROOT / "workflow/schemas").items()
+    if key.startswith("studies.outcome.") and not key.endswith((".weights", ".frozen_folds"))
+}
+PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1
+TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep conformal subgroups ordinal flags tripod".split()
+SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "lesions")
+
+
+def shown(wildcards):
+    """Images that the network is shown, of the patients of a chunk; what they are masked or carried by."""
+    names = [
+        f"{visit}_{name}"
+        for visit in OUTCOME["visits"]
+        for name in ((SHOWN,) if SHOWN == "lesion" else ("adc", "brain"))
+    ]
+    return [work(f"{sub}/{name}.nii.gz") for sub in CHUNKS[wildcards.chunk] for name in names]
+
+
+def shown_records(wildcards):
+    return [
+        record(one, sub) for sub in CHUNKS[wildcards.chunk] for one in SHOWN_STEPS if goes_through(sub, one)
+    ]
+
+
+def warps(wildcards):
+    """Transforms to the template, which a lesion mask in native space needs."""
+    subs = CHUNKS[wildcards.chunk] if SHOWN == "lesion" else []
+    return [path for sub in subs for path in warp_before(SimpleNamespace(sub=sub))]
+
+
+def tuned_on(wildcards):
+    """Images of the visit that a network is trained on."""
+    visit = Path(wildcards.part).name.partition("-")[0]
+    return [work(f"{sub}/{visit}_{name}.nii.gz") for sub in EXPLAINED for name in ("adc", "brain")]
+
+
+def embedded(*names):
+    """Chunks that hold a patient of these cohorts."""
+    mine = {sub for name in names for sub in patients(name)}
+    return [chunk for chunk, subs in CHUNKS.items() if mine & set(subs)]
+
+
+def vectors(chunks):
+    return [work(f"{chunk}/vectors.safetensors") for chunk in chunks]
+
+
+def lesions_and_chunks(*names):
+    """Patient or chunk, and step, that the study of these cohorts is made from."""
+    lesions = [one for name in names for one in of_all("lesions", cohort=name)]
+    return [*lesions, *((chunk, "embed") for chunk in embedded(*names))]
+
+
+def predicts(*paths):
+    """Results of the study, for a target; a cohort that cannot be cross-validated is told why."""
+
+    def asked(wildcards):
+        if not PREDICTS:
+            why = " ".join(cohort["folds"]["outcome"]["notices"])
+            raise WorkflowError(f"The study `outcome` cannot be made: {why} See cohort/eligibility.tsv.")
+        return [out(path) for path in paths]
+
+    return asked
+
+
+# What is explained, and what the explanation is drawn on.
+EXPLAINED = [sub for sub in patients() if SHOWN == "adc" and any(sub in subs for subs in CHUNKS.values())]
+EXPLAINED_IMAGES = [
+    work(f"{sub}/{visit}_{name}.nii.gz")
+    for sub in EXPLAINED
+    for visit in OUTCOME["visits"]
+    for name in ("adc", "brain", "lesion")
+]
+EXPLAINED_RECORDS = [(sub, one) for sub in EXPLAINED for one in ("prepare", "lesions")]
+# Networks that are trained on, one for each visit and fold.
+TUNES = PREDICTS and SHOWN == "adc" and OUTCOME["finetune"]["epochs"] > 0
+FOLDS = sorted({row["fold"] for row in cohort["folds"]["outcome"]["rows"]}) if TUNES else []
+TUNED = [f"outcome/{visit}-{fold}" for visit in OUTCOME["visits"] for fold in FOLDS]
+EXPLAINS = PREDICTS and SHOWN == "adc" and OUTCOME["saliency"] > 0
+
+
+def expected_outcome():
+    """Yield every result of the study, each after those that it is made from."""
+    if PREDICTS:
+        for chunk, subs in CHUNKS.items():
+            yield expected(
+                "embed", chunk, [(sub, one) for sub in subs for one in SHOWN_STEPS if goes_through(sub, one)]
+            )
+        fit, scored, judged = (("cohort", f"outcome_{one}") for one in ("fit", "score", "judge"))
+        yield expected("outcome_fit", "cohort", lesions_and_chunks(""))
+        yield expected("outcome_score", "cohort", [fit, *lesions_and_chunks("", *EXTERNAL)])
+        for part in TUNED:
+            yield expected("outcome_finetune", part, [fit, *((sub, "prepare") for sub in EXPLAINED)])
+        yield expected(
+            "outcome_judge", "cohort", [fit, scored, *((part, "outcome_finetune") for part in TUNED)]
+        )
+        explained = [("cohort", "outcome_saliency")] if EXPLAINS else []
+        if EXPLAINS:
+            yield expected("outcome_saliency", "cohort", [fit, *EXPLAINED_RECORDS])
+        yield expected("outcome_page", "cohort", [fit, scored, judged, *explained])
