@@ -16,7 +16,7 @@ ASSUMED = {
     if key.startswith("studies.outcome.") and not key.endswith((".weights", ".frozen_folds"))
 }
 PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1
-TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep conformal subgroups ordinal flags tripod".split()
+TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep spread conformal subgroups ordinal flags tripod".split()
 SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "lesions")
 
 

@@ -16,6 +16,8 @@ from reperfuse.evaluation.interface import Model, Prediction, System
 from reperfuse.evaluation.leakage import Audit
 
 Array = np.ndarray
+# configuration → patients, labels, scores, folds
+Scored = Mapping[str, tuple[list[str], Array, Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -139,3 +141,9 @@ def by_configuration(
             np.array([one.fold or 0 for one in rows]),
         )
     return result
+
+
+def fold_aucs(found: tuple[list[str], Array, Array, Array]) -> list[float | None]:
+    """Return the AUC of each fold of one configuration as `by_configuration` gives it."""
+    _, y, p, fold = found
+    return [auc(y[fold == one], p[fold == one]) for one in np.unique(fold)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reperfuse.reporting.pages import plain, to_float
-from reperfuse.reporting.study_tables import Cell, Table, cell, configured, estimated
+from reperfuse.reporting.study_tables import Cell, Table, cell, configured, estimated, p_value
 from reperfuse.reporting.study_view import NOT_ESTIMABLE, StudyView, count, readable
 
 
@@ -57,6 +57,24 @@ def ordinal_table(view: StudyView) -> Table:
     ]
     heads = ("Configuration", "Quantity", "Estimate (95 % CI)", "n", "Note")
     return Table("Predictions against the outcome's whole scale", heads, rows, frozenset({1, 4}))
+
+
+def spread_table(view: StudyView) -> Table:
+    """Return whether another way to the lesion volume changes the spread over folds."""
+    rows = [
+        [
+            configured(view, r["configuration"]),
+            Cell(readable(r["lesion"])),
+            cell(r.get("fold_sd")),
+            cell(r.get("fold_sd_against")),
+            estimated(r, 2, "ratio"),
+            p_value(r.get("p")),
+        ]
+        for r in view.spread
+    ]
+    heads = ("Configuration", "Lesion volume", "SD over folds", "As configured", "Ratio (95 % CI)", "p")
+    caption = "Spread over folds by lesion method: below 1, the method varies less (Pitman and Morgan's test)"
+    return Table(caption, heads, rows, frozenset({1}))
 
 
 def selection_table(view: StudyView) -> Table:

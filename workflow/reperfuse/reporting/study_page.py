@@ -144,6 +144,7 @@ class _Parts:
                 "sensitivity",
                 tables.variants_table(view),
                 tables.sweep_table(view),
+                listing.spread_table(view),
                 figure="sweep",
             ),
             self._part(

@@ -64,6 +64,7 @@ class StudyView:
     decision: Rows = ()
     coefficients: Rows = ()
     sweep: Rows = ()
+    spread: Rows = ()
     conformal: Rows = ()
     subgroups: Rows = ()
     ordinal: Rows = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,16 @@ from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation import conformal, ordinal, power, subgroups
 from reperfuse.evaluation.calibration import reliability
 from reperfuse.evaluation.comparison import adjust, compare
-from reperfuse.evaluation.crossval import by_configuration
+from reperfuse.evaluation.crossval import Scored, by_configuration, fold_aucs
 from reperfuse.evaluation.decision import decision_curve
-from reperfuse.evaluation.discrimination import auc, auc_interval, delong, roc_points
+from reperfuse.evaluation.discrimination import delong, roc_points
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.evaluation.judgement import judge
 from reperfuse.studies.outcome.paper import PaperTable
+from reperfuse.studies.outcome.sensitivity import spread, sweep
 
 Array = np.ndarray
 Row = dict[str, Any]
-Scored = Mapping[str, tuple[list[str], Array, Array, Array]]
 CURVE = np.round(np.arange(0.05, 0.601, 0.01), 2)
 COLUMNS: Mapping[str, Sequence[str]] = {
     name: text.split()
@@ -32,6 +31,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         "calibration": "configuration stage bin mean_score observed ci_low ci_high n",
         "decision": "configuration threshold net_benefit",
         "sweep": "configuration parameter value auc_fold_mean auc_fold_sd auc_pooled ci_low ci_high n_features",
+        "spread": "configuration lesion against fold_sd fold_sd_against ratio ci_low ci_high p n",
         "conformal": "configuration epsilon label n coverage singleton empty both",
         "subgroups": "configuration variable level n n_positive auc ci_low ci_high brier",
         "ordinal": "configuration quantity estimate ci_low ci_high n note",
@@ -100,15 +100,11 @@ def tables(
         "calibration": [row for name in compared for row in _calibration(name, first, case.level)],
         "decision": _decision(main, case.compared),
         "sweep": sweep(first, case.compared, n_features, level=case.level),
+        "spread": [row for name in compared for row in spread(name, first, level=case.level)],
         "conformal": [row for name, found in compared.items() for row in _conformal(name, found, case)],
         "subgroups": [row for name, found in compared.items() for row in _subgroups(name, found, case)],
         "ordinal": [row for name, found in compared.items() for row in _ordinal(name, found, case)],
     }
-
-
-def _fold_aucs(found: tuple[list[str], Array, Array, Array]) -> list[float | None]:
-    _, y, p, fold = found
-    return [auc(y[fold == one], p[fold == one]) for one in np.unique(fold)]
 
 
 def comparisons(predictions: Sequence[Prediction], case: Case) -> list[Row]:
@@ -142,7 +138,7 @@ def _on_folds(first: Scored, case: Case) -> list[Row]:
             continue
         differences = [
             None if a is None or b is None else a - b
-            for a, b in zip(_fold_aucs(first[one]), _fold_aucs(first[two]), strict=True)
+            for a, b in zip(fold_aucs(first[one]), fold_aucs(first[two]), strict=True)
         ]
         head = {"target": case.target, "first": one, "second": two, "split": "cv"}
         head["role"] = "primary" if (one, two) == case.compared else "secondary"
@@ -190,30 +186,6 @@ def _decision(main: Scored, compared: Sequence[str]) -> list[Row]:
         return []
     y = next(iter(chosen.values()))[1]
     return decision_curve(y, {name: found[2] for name, found in chosen.items()}, CURVE)
-
-
-def sweep(
-    first: Scored, compared: Sequence[str], n_features: Mapping[str, int], *, level: float
-) -> list[Row]:
-    """Return the compared configurations with one choice changed at a time, each beside its own base."""
-    rows = []
-    for name, found in first.items():
-        base, _, choice = name.partition("[")
-        if base not in compared or name.endswith("[platt=none]"):
-            continue
-        parameter, _, value = choice.rstrip("]").partition("=")
-        known = [one for one in _fold_aucs(found) if one is not None]
-        whole = auc_interval(found[1], found[2], level=level)
-        rows.append(
-            {
-                "configuration": base, "parameter": parameter or "base", "value": value or "as configured",
-                "auc_fold_mean": fmean(known) if known else None,
-                "auc_fold_sd": stdev(known) if len(known) > 1 else None,
-                "auc_pooled": whole.value, "ci_low": whole.low, "ci_high": whole.high,
-                "n_features": n_features.get(name),
-            }
-        )  # fmt: skip
-    return rows
 
 
 def _conformal(name: str, found: tuple[list[str], Array, Array, Array], case: Case) -> list[Row]:
