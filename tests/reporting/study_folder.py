@@ -20,6 +20,7 @@ COLUMNS = {
     "decision": "configuration threshold net_benefit",
     "coefficients": "configuration feature block coefficient ci_low ci_high sign_stability rank",
     "sweep": "configuration parameter value auc_fold_mean auc_fold_sd auc_pooled ci_low ci_high n_features",
+    "spread": "configuration lesion against fold_sd fold_sd_against ratio ci_low ci_high p n",
     "conformal": "configuration epsilon label n coverage singleton empty both",
     "subgroups": "configuration variable level n n_positive auc ci_low ci_high brier",
     "ordinal": "configuration quantity estimate ci_low ci_high n note",
