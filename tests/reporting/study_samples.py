@@ -225,7 +225,9 @@ def _curves(t: dict[str, Any], name: str, y: np.ndarray, score: np.ndarray, rand
                 }
                 t["sweep"].append(row | {"n_features": 30})
         row = {"configuration": name, "lesion": "raw", "against": "as configured", "fold_sd": 0.12, "p": 0.41}
-        t["spread"].append(row | {"fold_sd_against": 0.1, "ratio": 1.2, "ci_low": 0.7, "ci_high": 2.1, "n": 8})
+        t["spread"].append(
+            row | {"fold_sd_against": 0.1, "ratio": 1.2, "ci_low": 0.7, "ci_high": 2.1, "n": 8}
+        )
         for variable, levels in (
             ("sex", ("female", "male")),
             ("age", ("< 60", "60–75", "> 75")),

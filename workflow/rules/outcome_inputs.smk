@@ -16,6 +16,11 @@ ASSUMED = {
     if key.startswith("studies.outcome.") and not key.endswith((".weights", ".frozen_folds"))
 }
 PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1
+if PREDICTS:
+    try:
+        check_names(OUTCOME)
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
 TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep spread conformal subgroups ordinal flags tripod".split()
 SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "lesions")
 

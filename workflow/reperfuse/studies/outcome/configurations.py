@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reperfuse.studies.outcome.blocks import Reduction
+from reperfuse.studies.outcome.names import COMPARATORS, wanted
 from reperfuse.studies.outcome.recipe import Recipe
-
-# The paper's rows, then those that say where the information comes from.
-ROWS = ("{i}", "clinical", "{i}+lesion", "clinical+lesion", "{i}+clinical", "{i}+clinical+lesion")
-WITH_ATLAS = ("territories", "clinical+lesion+territories", "{i}+clinical+lesion+territories")
 
 
 def base_recipe(section: Mapping[str, Any]) -> Recipe:
@@ -47,19 +44,12 @@ def main_recipes(
     left_out : dict
         Configuration → reason.
     """
-    image, base = ("mri" if section["image"] == "adc" else "mask"), base_recipe(section)
-    wanted: dict[str, tuple[str, ...]] = {}
-    for visit in section["visits"]:
-        for row in (*ROWS, *(WITH_ATLAS if f"{visit}:territories" in blocks else ())):
-            kinds = row.format(i=image).split("+")
-            wanted[f"{visit}_{row.format(i=image)}"] = tuple(f"{visit}:{kind}" for kind in kinds)
-    if set(section["visits"]) == {"J0", "J1"}:
-        kinds = f"{image}+clinical+lesion"
-        wanted[f"J1_{image}+J0_clinical"] = (f"J1:{image}", "J0:clinical")
-        wanted[f"J0+J1_{kinds}"] = (f"J0:{image}", f"J1:{image}", "J1:clinical", "J0:lesion", "J1:lesion")
-        wanted[f"J1-J0_{kinds}"] = (f"J1-J0:{image}", "J1:clinical", "J1-J0:lesion")
+    base = base_recipe(section)
+    without_atlas = not any(block.endswith(":territories") for block in blocks)
     recipes, left_out = {}, {}
-    for name, parts in wanted.items():
+    for name, parts in wanted(section).items():
+        if without_atlas and "territories" in name:
+            continue
         absent = [part for part in parts if part not in blocks]
         if absent:
             left_out[name] = f"nobody has {', '.join(absent)}"
@@ -73,17 +63,9 @@ def comparators(section: Mapping[str, Any], blocks: Sequence[str]) -> dict[str, 
     base = base_recipe(section).with_(
         classifier="logistic", kernel="linear", c=1e6, order="pca_on_embeddings"
     )
-    named = {
-        "nihss_24h": ("J1:nihss_24h",),
-        "age+nihss": ("J0:age+nihss",),
-        "log_volume_J0": ("J0:log_volume",),
-        "log_volume_J1": ("J1:log_volume",),
-        "thrive": ("J0:thrive",),
-        "span100": ("J0:span100",),
-    }
     return {
         name: base.with_(blocks=parts, visit=_latest(parts))
-        for name, parts in named.items()
+        for name, parts in COMPARATORS.items()
         if set(parts) <= set(blocks)
     }
 

@@ -14,6 +14,7 @@ from reperfuse.studies.outcome import data
 from reperfuse.studies.outcome.blocks import Block
 from reperfuse.studies.outcome.configurations import comparators, main_recipes, variants
 from reperfuse.studies.outcome.model import Workshop
+from reperfuse.studies.outcome.names import image_name
 from reperfuse.studies.outcome.recipe import Recipe
 from reperfuse.studies.outcome.scores import SCORES
 from reperfuse.studies.outcome.systems import RecipeSystem, systems
@@ -46,7 +47,7 @@ class Outcome:
     @property
     def image(self) -> str:
         """Name of the image block: ``mri`` for ADC maps, ``mask`` for lesion masks."""
-        return "mri" if self.section["image"] == "adc" else "mask"
+        return image_name(self.section)
 
     def eligible(self) -> tuple[str, ...]:
         """Return the candidates who have an image and lesion volumes at every visit."""
