@@ -12,7 +12,7 @@ from reperfuse.core.errors import Fault
 from reperfuse.studies.requirements import Requirement, requirements
 
 STUDIES: dict[str, dict[str, Any]] = {
-    "outcome": {"visits": ["J0", "J1"], "variable": "mrs_3m", "favourable_max": 1},
+    "outcome": {"visits": ["J0", "J1"], "image": "adc", "variable": "mrs_3m", "favourable_max": 1},
     "severity": {"variable": "nihss", "minor_max": 4},
     "transformation": {"variable": "ht"},
     "fusion": {"contrasts": ["t1w", "flair", "adc", "trace"], "minimum": 2},

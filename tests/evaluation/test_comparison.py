@@ -11,7 +11,9 @@ from reperfuse.evaluation.discrimination import paired_delong
 from reperfuse.evaluation.permutation import label_swap
 from reperfuse.evaluation.resampling import corrected_t, naive_t
 
-SETTINGS: dict[str, Any] = {"test_share": 1 / 7, "draws": 400, "seed": 1, "level": 0.95}
+SETTINGS: dict[str, Any] = {
+    "test_share": 1 / 7, "draws": 400, "seed": 1, "level": 0.95, "repeated_differences": [],
+}  # fmt: skip
 FOLDS = [0.1, 0.05, None, -0.02, 0.2, 0.11, 0.0, 0.09]
 
 
@@ -26,10 +28,22 @@ def by_test(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {row["test"]: row for row in rows}
 
 
+def test_all_repeats_are_tested_together_and_relatives_stay_patients() -> None:
+    y, first, second = cohort(80)
+    families = np.repeat(np.arange(40), 2)
+    repeats = [0.1, 0.05, 0.12, 0.02] * 10
+    settings = {**SETTINGS, "repeated_differences": repeats}
+    found = by_test(compare(y, first, second, np.arange(80), FOLDS, groups=families, **settings))
+    assert tuple(found) == TESTS
+    assert found["corrected_t_repeats"]["p"] == corrected_t(repeats, test_share=1 / 7, level=0.95).p
+    assert found["delong"]["p"] == paired_delong(y, first, second, level=0.95).p
+    assert all(row["n"] == 80 for row in found.values())
+
+
 def test_four_tests_of_one_difference() -> None:
     y, first, second = cohort(80)
-    rows = compare(y, first, second, np.arange(80), FOLDS, **SETTINGS)
-    assert [row["test"] for row in rows] == list(TESTS)
+    rows = compare(y, first, second, np.arange(80), FOLDS, groups=np.arange(80), **SETTINGS)
+    assert [row["test"] for row in rows] == list(TESTS[:-1])
     keys = ["test", "difference", "ci_low", "ci_high", "statistic", "p", "n", "note"]
     assert all(list(row) == keys and row["n"] == 80 for row in rows)
     found = by_test(rows)
@@ -45,7 +59,7 @@ def test_four_tests_of_one_difference() -> None:
 
 def test_folds_without_auc_are_left_out_and_told() -> None:
     y, first, second = cohort(80)
-    found = by_test(compare(y, first, second, np.arange(80), FOLDS, **SETTINGS))
+    found = by_test(compare(y, first, second, np.arange(80), FOLDS, groups=np.arange(80), **SETTINGS))
     fair, naive = corrected_t(FOLDS, test_share=1 / 7, level=0.95), naive_t(FOLDS, level=0.95)
     for test, wanted in (("corrected_t", fair), ("naive_t", naive)):
         row = found[test]
@@ -61,7 +75,7 @@ def test_folds_without_auc_are_left_out_and_told() -> None:
 
 def test_delong_is_withheld_where_a_patient_has_several_rows() -> None:
     y, first, second = (np.repeat(one, 2) for one in cohort(40))
-    found = by_test(compare(y, first, second, np.repeat(np.arange(40), 2), FOLDS, **SETTINGS))
+    found = by_test(compare(y, first, second, np.repeat(np.arange(40), 2), FOLDS, groups=np.repeat(np.arange(40), 2), **SETTINGS))
     row = found["delong"]
     assert row["difference"] == pytest.approx(roc_auc_score(y, first) - roc_auc_score(y, second))
     assert (row["ci_low"], row["ci_high"], row["statistic"], row["p"]) == (None, None, None, None)
@@ -70,7 +84,7 @@ def test_delong_is_withheld_where_a_patient_has_several_rows() -> None:
 
 
 def test_one_class_leaves_nothing_and_no_nan() -> None:
-    rows = compare([1, 1, 1], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [1, 2, 3], [None, None], **SETTINGS)
+    rows = compare([1, 1, 1], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [1, 2, 3], [None, None], groups=[1, 2, 3], **SETTINGS)
     for row in rows:
         assert [row[key] for key in ("difference", "ci_low", "ci_high", "statistic", "p")] == [None] * 5
 

@@ -43,7 +43,7 @@ def predictions(
 
 
 def judged(rows: list[Prediction], **settings: Any) -> tuple[Rows, Rows]:
-    plain = {"level": 0.95, "draws": 50, "seed": 1, "bootstrapped": (), "paper": lambda c, m: ""}
+    plain = {"level": 0.95, "draws": 50, "seed": 1, "bootstrapped": (), "paper": lambda t, c, m: ""}
     return judge(rows, settings.pop("groups", {}), **{**plain, **settings})
 
 
@@ -95,7 +95,7 @@ def test_pooled_values_are_scikit_learns() -> None:
 
 def test_folds_are_scikit_learns_and_their_mean_has_an_sd_of_ddof_1() -> None:
     rows = predictions()
-    table, by_fold = judged(rows, paper=lambda configuration, metric: f"{configuration} {metric}")
+    table, by_fold = judged(rows, paper=lambda target, configuration, metric: f"{configuration} {metric}")
     found: dict[str, list[float]] = {}
     for fold in range(1, 9):
         mine = [one for one in rows if one.fold == fold]

@@ -1,4 +1,4 @@
-"""Two models on the same patients, compared by four tests side by side."""
+"""Two models on the same patients, compared by several tests side by side."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from reperfuse.evaluation.inputs import ArrayLike
 from reperfuse.evaluation.permutation import label_swap
 from reperfuse.evaluation.resampling import corrected_t, naive_t
 
-TESTS = ("delong", "label_swap", "corrected_t", "naive_t")
+TESTS = ("delong", "label_swap", "corrected_t", "naive_t", "corrected_t_repeats")
 
 
 def compare(
     y: ArrayLike,
     first: ArrayLike,
     second: ArrayLike,
-    groups: Sequence[Any] | npt.NDArray[Any],
+    patients: Sequence[Any] | npt.NDArray[Any],
     fold_differences: Sequence[float | None],
     *,
+    groups: Sequence[Any] | npt.NDArray[Any],
+    repeated_differences: Sequence[float | None],
     test_share: float,
     draws: int,
     seed: int,
@@ -37,10 +39,15 @@ def compare(
     y : array of int, shape (n,)
     first, second : array of float, shape (n,)
         Out-of-fold scores.
-    groups : sequence, shape (n,)
+    patients : sequence, shape (n,)
         Whose row it is.
     fold_differences : sequence of float or None
         AUC of the first minus that of the second in each fold; None where a fold has one class.
+    groups : sequence, shape (n,)
+        Family of each row, or the patient: the unit whose scores are exchanged. DeLong takes relatives as
+        independent.
+    repeated_differences : sequence of float or None
+        The same differences over the folds of all repeats; empty where the folds were drawn once.
     test_share : float
         n_test / n_train of a fold.
     draws, seed : int
@@ -51,8 +58,8 @@ def compare(
     Returns
     -------
     list of dict
-        One row per test in the order of `TESTS`: ``test``, ``difference`` (first − second), ``ci_low``,
-        ``ci_high``, ``statistic`` (z; ΔAUC; t; t), ``p`` (two-sided), ``n`` (patients), ``note``. DeLong
+        One row per test in the order of `TESTS`, the last only with repeats: ``test``, ``difference`` (first − second), ``ci_low``,
+        ``ci_high``, ``statistic`` (z; ΔAUC; t; t; t), ``p`` (two-sided), ``n`` (patients), ``note``. DeLong
         takes rows as independent: where a patient has several there is only the difference.
 
     Raises
@@ -60,10 +67,10 @@ def compare(
     ValueError
         When labels are not 0 and 1, scores not finite, or lengths differ.
     """
-    patients = len(np.unique(np.asarray(groups)))
+    n = len(np.unique(np.asarray(patients)))
     delong = paired_delong(y, first, second, level=level)
     note = "pooled out-of-fold scores"
-    if patients < len(np.asarray(groups)):
+    if n < len(np.asarray(patients)):
         delong = Comparison(delong.difference, None, None, None, None)
         note += "; not tested, because a patient has several rows"
     swap = label_swap(y, first, second, groups, draws=draws, seed=seed)
@@ -74,7 +81,7 @@ def compare(
         folds += f"; {len(fold_differences) - kept} more have no AUC"
     found = (
         (delong, note),
-        (swapped, f"pooled out-of-fold scores; {draws} draws, each exchanges whole patients"),
+        (swapped, f"pooled out-of-fold scores; {draws} draws, each exchanges whole families or patients"),
         (
             corrected_t(fold_differences, test_share=test_share, level=level),
             f"{folds}; variance corrected for overlapping training sets",
@@ -83,8 +90,12 @@ def compare(
             naive_t(fold_differences, level=level),
             f"{folds}; takes folds as independent, p too small, for comparison only",
         ),
+        (
+            corrected_t(repeated_differences, test_share=test_share, level=level),
+            f"{sum(one is not None for one in repeated_differences)} folds of all repeats; variance corrected",
+        ),
     )
-    return [
+    rows = [
         {
             "test": test,
             "difference": one.difference,
@@ -92,11 +103,12 @@ def compare(
             "ci_high": one.high,
             "statistic": one.statistic,
             "p": one.p,
-            "n": patients,
+            "n": n,
             "note": text,
         }
         for test, (one, text) in zip(TESTS, found, strict=True)
     ]
+    return rows if len(repeated_differences) else rows[:-1]
 
 
 def adjust(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def judge(
     draws: int,
     seed: int,
     bootstrapped: Sequence[str],
-    paper: Callable[[str, str], str],
+    paper: Callable[[str, str, str], str],
 ) -> tuple[list[Row], list[Row]]:
     """Return rows of ``metrics.tsv`` and of ``metrics-by-fold.tsv``.
 
@@ -78,7 +78,7 @@ def judge(
         Configurations that get a bootstrap interval of every metric; the others have intervals of the AUC (DeLong)
         and of shares (Wilson) only.
     paper : callable
-        (configuration, metric) → the paper's value as text, or nothing.
+        (target, configuration, metric) → the paper's value as text, or nothing.
 
     Notes
     -----
@@ -110,10 +110,12 @@ def judge(
         if in_folds[0]:
             rows += _fold_means(head, in_folds[0], level, paper)
         full = configuration in bootstrapped
-        who = [groups.get(one.participant_id, one.participant_id) for one in first]
-        rows += _pooled(head, y, p, who, level=level, draws=draws if full else 0, seed=seed, paper=paper)
+        # A patient of another cohort may have the name of one of this.
+        mine = groups if split == "cv" else {}
+        who = [mine.get(one.participant_id, one.participant_id) for one in first]
+        rows += _pooled(head, y, p, who, level=level, draws=draws if full else 0, seed=seed)
         if len(repeats) > 1:
-            rows += _over_repeats(head, [_arrays(chosen) for chosen in repeats.values()], paper)
+            rows += _over_repeats(head, [_arrays(chosen) for chosen in repeats.values()])
     return rows, by_fold
 
 
@@ -149,7 +151,7 @@ def _fold_means(
     head: Row,
     folds: Mapping[int, tuple[dict[str, float | None], int, int]],
     level: float,
-    paper: Callable[[str, str], str],
+    paper: Callable[[str, str, str], str],
 ) -> list[Row]:
     rows = []
     share = 1 / (len(folds) - 1) if len(folds) > 1 else 1.0
@@ -158,7 +160,7 @@ def _fold_means(
         known = [value for value in values if value is not None]
         spread = stdev(known) if len(known) > 1 else None
         estimate = corrected_interval(values, test_share=share, level=level)
-        of_paper = paper(head["configuration"], metric)
+        of_paper = paper(head["target"], head["configuration"], metric)
         rows.append(_row(head, metric, "fold_mean", estimate, spread, of_paper))
     return rows
 
@@ -172,7 +174,6 @@ def _pooled(
     level: float,
     draws: int,
     seed: int,
-    paper: Callable[[str, str], str],
 ) -> list[Row]:
     rows = []
     called = p >= THRESHOLD
@@ -222,7 +223,7 @@ def _statistic(metric: str, y: Array, p: Array) -> Callable[[Array], float | Non
 
 
 def _over_repeats(
-    head: Row, repeats: Sequence[tuple[Array, Array]], paper: Callable[[str, str], str]
+    head: Row, repeats: Sequence[tuple[Array, Array]]
 ) -> list[Row]:
     found = [metrics(y, p, whole=False) for y, p in repeats]
     rows = []

@@ -22,6 +22,8 @@ from reperfuse.studies.outcome.sensitivity import spread, sweep
 
 Array = np.ndarray
 Row = dict[str, Any]
+# What the paper's numbers are of.
+PAPER_TARGET = "mrs_3m<=1"
 CURVE = np.round(np.arange(0.05, 0.601, 0.01), 2)
 COLUMNS: Mapping[str, Sequence[str]] = {
     name: text.split()
@@ -33,7 +35,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         "sweep": "configuration parameter value auc_fold_mean auc_fold_sd auc_pooled ci_low ci_high n_features",
         "spread": "configuration lesion against fold_sd fold_sd_against ratio ci_low ci_high p n",
         "conformal": "configuration epsilon label n coverage singleton empty both",
-        "subgroups": "configuration variable level n n_positive auc ci_low ci_high brier",
+        "subgroups": "configuration variable level n n_positive auc ci_low ci_high brier p_differs",
         "ordinal": "configuration quantity estimate ci_low ci_high n note",
     }.items()
 }
@@ -83,7 +85,9 @@ def measured(predictions: Iterable[Prediction], case: Case, paper: PaperTable) -
         draws=case.statistics["bootstrap"],
         seed=seed_of(case.salt, "bootstrap"),
         bootstrapped=case.compared,
-        paper=lambda configuration, metric: paper.of(configuration, metric, "fold_mean"),
+        paper=lambda target, configuration, metric: (
+            paper.of(configuration, metric, "fold_mean") if target == PAPER_TARGET else ""
+        ),
     )
 
 
@@ -113,7 +117,7 @@ def comparisons(predictions: Sequence[Prediction], case: Case) -> list[Row]:
     Secondary p values are adjusted per test (Benjamini and Hochberg); the primary one was declared before scoring.
     On an external cohort, where there are no folds, the two declared configurations are compared once more.
     """
-    rows = adjust(_on_folds(by_configuration(predictions, target=case.target), case))
+    rows = adjust(_on_folds(predictions, case))
     for split in sorted({one.split for one in predictions if one.split.startswith("external:")}):
         scored = by_configuration(predictions, target=case.target, split=split, repeat=None)
         if len(case.compared) == 2 and set(case.compared) <= set(scored):
@@ -121,30 +125,45 @@ def comparisons(predictions: Sequence[Prediction], case: Case) -> list[Row]:
             if ids == others:
                 head = {"target": case.target, "first": case.compared[0], "second": case.compared[1]}
                 found = compare(
-                    y, p, q, ids, [], test_share=1.0, draws=case.statistics["swaps"],
-                    seed=seed_of(case.salt, split), level=case.level,
+                    y, p, q, ids, [], groups=ids, repeated_differences=[], test_share=1.0,
+                    draws=case.statistics["swaps"], seed=seed_of(case.salt, split), level=case.level,
                 )  # fmt: skip
                 head |= {"split": split, "role": "external"}
-                rows += [head | row for row in found if row["test"] in ("delong", "label_swap")]
+                kept = [row for row in found if row["test"] in ("delong", "label_swap")]
+                rows += [head | row | {"note": "frozen models"} for row in kept]
     return rows
 
 
-def _on_folds(first: Scored, case: Case) -> list[Row]:
+def _on_folds(predictions: Sequence[Prediction], case: Case) -> list[Row]:
+    repeats = sorted({one.repeat for one in predictions if one.split == "cv" and one.repeat is not None})
+    scored = {one: by_configuration(predictions, target=case.target, repeat=one) for one in repeats}
+    first = scored.get(1, {})
+    aucs = {
+        (repeat, name): fold_aucs(found)
+        for repeat, configurations in scored.items()
+        for name, found in configurations.items()
+        if "[" not in name
+    }
+
+    def differences(one: str, two: str, chosen: Sequence[int]) -> list[float | None]:
+        return [
+            None if a is None or b is None else a - b
+            for repeat in chosen
+            for a, b in zip(aucs.get((repeat, one), ()), aucs.get((repeat, two), ()), strict=False)
+        ]
+
     rows: list[Row] = []
     for one, two in _pairs([name for name in first if "[" not in name], case.compared):
-        ids, y, p, _ = first[one]
-        other, _, q, _ = first[two]
-        if ids != other:
+        (ids, y, p, fold), (others, _, q, _) = first[one], first[two]
+        if ids != others:
             continue
-        differences = [
-            None if a is None or b is None else a - b
-            for a, b in zip(fold_aucs(first[one]), fold_aucs(first[two]), strict=True)
-        ]
         head = {"target": case.target, "first": one, "second": two, "split": "cv"}
         head["role"] = "primary" if (one, two) == case.compared else "secondary"
         found = compare(
-            y, p, q, [case.groups.get(who, who) for who in ids], differences,
-            test_share=1 / max(len(differences) - 1, 1), draws=case.statistics["swaps"],
+            y, p, q, ids, differences(one, two, [1]),
+            groups=[case.groups.get(who, who) for who in ids],
+            repeated_differences=differences(one, two, repeats) if len(repeats) > 1 else [],
+            test_share=1 / max(len(set(fold.tolist())) - 1, 1), draws=case.statistics["swaps"],
             seed=seed_of(case.salt, one, two), level=case.level,
         )  # fmt: skip
         rows += [head | row for row in found]
@@ -212,11 +231,16 @@ def _subgroups(name: str, found: tuple[list[str], Array, Array, Array], case: Ca
         if any(isinstance(value, float | int) for value in numbers):
             bands = subgroups.bands(numbers, edges, unit=unit)
             levels[variable] = list(bands)
-    groups = [case.groups.get(one, one) for one in ids]
     rows = subgroups.by_level(
-        y, p, groups, levels, minimum=case.statistics["subgroup_minimum"], level=case.level
+        y, p, ids, levels, minimum=case.statistics["subgroup_minimum"], level=case.level
     )
-    return [{"configuration": name, **row} for row in rows]
+    tested = {
+        variable: subgroups.heterogeneity(
+            [row for row in rows if row["variable"] == variable], level=case.level
+        )
+        for variable in levels
+    }
+    return [{"configuration": name, **row, "p_differs": tested[row["variable"]]} for row in rows]
 
 
 def _ordinal(name: str, found: tuple[list[str], Array, Array, Array], case: Case) -> list[Row]:
