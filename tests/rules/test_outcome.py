@@ -269,6 +269,14 @@ def test_an_external_patient_who_joins_is_scored_and_nothing_is_fitted(workspace
     assert set(before) < set(after) and len(after) == len(before) + 2
 
 
+def test_who_has_the_image_of_one_visit_alone_is_embedded(workspace: Workspace) -> None:
+    workspace.edit("config.yaml", "visits: [J0]", "visits: [J0, J1]")
+    vectors = "results/work/chunk-centre2-000/vectors.safetensors"
+    (workspace.path / vectors).unlink()
+    planned = workspace.snakemake("--dry-run", "--cores", "1", "--", vectors)
+    assert "J0_lesion.nii.gz" in planned and "J1_lesion.nii.gz" not in planned
+
+
 def test_a_fresh_run_gives_the_same_predictions(scored: Path, tmp_path: Path) -> None:
     again = make(tmp_path / "again")
     again.snakemake("--cores", "1", "--quiet", "--", "outcome")

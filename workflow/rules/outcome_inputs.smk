@@ -7,9 +7,11 @@ ENCODER = {
 }
 SEEN = {key: value for key, value in OUTCOME["encoder"].items() if key not in ("weights", "precision")}
 LABEL = f"{OUTCOME['variable']}<={OUTCOME['favourable_max']}"
-CHUNKS = chunked(
-    sub for sub, visits in ACTIVE.items() if all(SHOWN in visits.get(v, {}) for v in OUTCOME["visits"])
-)
+# Patient → visits of the study whose image is there; a model of J0 alone is for whoever has that of J0.
+SEEN_AT = {
+    sub: [v for v in OUTCOME["visits"] if SHOWN in visits.get(v, {})] for sub, visits in ACTIVE.items()
+}
+CHUNKS = chunked(sub for sub, visits in SEEN_AT.items() if visits)
 ASSUMED = {
     key.removeprefix("studies.outcome."): value
     for key, value in assumed(config, ROOT / "workflow/schemas").items()
@@ -19,6 +21,8 @@ PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1
 if PREDICTS:
     try:
         check_names(OUTCOME)
+        known = {name: entry["available_at"] for name, entry in cohort["dictionary"].items()}
+        check_predictors(OUTCOME, known, layout.criteria_of(config["lesions"]))
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
 TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep spread conformal subgroups ordinal flags tripod".split()
@@ -27,12 +31,9 @@ SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "les
 
 def shown(wildcards):
     """Images that the network is shown, of the patients of a chunk; what they are masked or carried by."""
-    names = [
-        f"{visit}_{name}"
-        for visit in OUTCOME["visits"]
-        for name in ((SHOWN,) if SHOWN == "lesion" else ("adc", "brain"))
-    ]
-    return [work(f"{sub}/{name}.nii.gz") for sub in CHUNKS[wildcards.chunk] for name in names]
+    names = (SHOWN,) if SHOWN == "lesion" else ("adc", "brain")
+    mine = [(sub, visit) for sub in CHUNKS[wildcards.chunk] for visit in SEEN_AT[sub]]
+    return [work(f"{sub}/{visit}_{name}.nii.gz") for sub, visit in mine for name in names]
 
 
 def shown_records(wildcards):
@@ -81,8 +82,8 @@ def predicts(*paths):
     return asked
 
 
-# What is explained, and what the explanation is drawn on.
-EXPLAINED = [sub for sub in patients() if SHOWN == "adc" and any(sub in subs for subs in CHUNKS.values())]
+# What is explained, and what the explanation is drawn on: whoever has the image at every visit.
+EXPLAINED = [sub for sub in patients() if SHOWN == "adc" and SEEN_AT[sub] == OUTCOME["visits"]]
 EXPLAINED_IMAGES = [
     work(f"{sub}/{visit}_{name}.nii.gz")
     for sub in EXPLAINED

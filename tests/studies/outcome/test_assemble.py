@@ -88,6 +88,15 @@ def test_everybody_who_takes_no_part_has_a_reason() -> None:
     assert reasons["sub-5"] == "not in the frozen fold table"
 
 
+def test_who_was_embedded_at_one_visit_alone_takes_no_part() -> None:
+    both, one = {"J0": np.ones(3), "J1": np.ones(3)}, {"J0": np.ones(3)}
+    everybody = dict.fromkeys(("sub-1", "sub-2", "sub-3"), records()["sub-1"])
+    found = assemble.sources(manifest(), everybody, {"sub-1": both, "sub-2": one, "sub-3": both})
+    study = assemble.study(section(lesion_criteria=["adc620"]), manifest(), found)
+    reasons = {row["participant_id"]: row["reason"] for row in assemble.left_out(study, manifest())}
+    assert study.eligible() == ("sub-1", "sub-3") and reasons["sub-2"] == "no J1:mri"
+
+
 def test_labels_are_cut_from_the_grades_of_those_who_have_one() -> None:
     grades = {f"sub-{i}": {"mrs_3m": grade} for i, grade in enumerate((0, 1.0, 2, 3, 5, 6, None, "n/a"))}
     found = assemble.labels(section(), grades, grades)
