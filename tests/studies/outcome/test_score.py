@@ -152,6 +152,19 @@ def test_a_variable_that_the_other_cohort_lacks_is_filled_in_as_the_model_learnt
     assert [one.y_score for one in found] == [one.y_score for one in same]
 
 
+def test_who_has_no_clinical_value_at_all_has_no_score_and_the_reason(models, others) -> None:
+    bare = {**others.clinical, "sub-b+003": {}}
+    found, reasons, beyond = scored(models, replace(others, clinical=bare))
+    assert reasons == {"sub-003": "no clinical value"} and len(found) == 7 * len(CONFIGURATIONS)
+    assert "sub-003" not in {row["participant_id"] for row in beyond}
+    nobody = dict.fromkeys(others.clinical, {})
+    found, reasons, _ = scored(models, replace(others, clinical=nobody), "J0_clinical", "age+nihss")
+    assert found == [] and reasons == dict.fromkeys(patients(8), "no clinical value")
+    # One value is enough, as it is for those whom the model was fitted on.
+    one = {**others.clinical, "sub-b+003": {"nihss": 4.0}}
+    assert len(scored(models, replace(others, clinical=one), "J0_clinical")[0]) == 8
+
+
 def test_an_age_that_nobody_lacked_in_training_is_not_taken_for_0(others) -> None:
     sources, labels = cohort(60, 1, missing=0.0)
     one, y = study(sources), np.array(list(labels.values()))

@@ -78,6 +78,12 @@ def score(
         except ConfigError as error:
             reasons |= dict.fromkeys((outside(who, name) for who in ids), str(error))
             continue
+        empty = _without(values)
+        reasons |= {outside(who, name): empty[i] for i, who in enumerate(ids) if i in empty}
+        kept = [i for i in range(len(ids)) if i not in empty]
+        ids, values = tuple(ids[i] for i in kept), {block: rows[kept] for block, rows in values.items()}
+        if not ids:
+            continue
         beyond += outside_domain(
             model,
             card["domain"],
@@ -103,6 +109,22 @@ def score(
             for who, p in zip(ids, model.probability(values), strict=True)
         ]
     return predictions, reasons, beyond
+
+
+def _without(values: Mapping[str, np.ndarray]) -> dict[int, str]:
+    """Return row → reason, of patients who have nothing at all in a block of numbers that a model reads.
+
+    What a model fills in is then all that it would judge them by. Images are asked for before, and a region that no
+    lesion reaches is none that is missing.
+    """
+    found: dict[int, str] = {}
+    for block, rows in values.items():
+        kind = block.partition(":")[2]
+        if kind in ("mri", "mask", "territories") or kind.startswith("lesion"):
+            continue
+        why = f"no {block}" if kind == "log_volume" else "no clinical value"
+        found |= dict.fromkeys(np.flatnonzero(np.isnan(rows).all(axis=1)).tolist(), why)
+    return found
 
 
 def _parts(block: str) -> list[str]:
