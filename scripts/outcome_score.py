@@ -6,8 +6,8 @@ job = Job(snakemake)
 
 from reperfuse.core.files import read_json
 from reperfuse.core.records import by_patient
-from reperfuse.core.tables import write_table
-from reperfuse.evaluation.interface import COLUMNS
+from reperfuse.core.tables import read_table, write_table
+from reperfuse.evaluation.interface import COLUMNS, Prediction
 from reperfuse.studies.outcome import assemble, domain, embedding, frozen, score
 
 with job:
@@ -26,5 +26,8 @@ with job:
             {"split": split, "participant_id": who, "reason": why} for who, why in sorted(reasons.items())
         ]
     write_table(snakemake.output.scores, map(vars, predictions), COLUMNS)
+    known = map(Prediction.of, read_table(snakemake.input.predictions))
+    sets = score.prediction_sets(predictions, known, epsilon=job.cfg["statistics"]["epsilon"])
+    write_table(snakemake.output.sets, sets, score.SET_COLUMNS)
     write_table(snakemake.output.domain, beyond, domain.COLUMNS)
     write_table(snakemake.output.left_out, left_out, ("split", "participant_id", "reason"))

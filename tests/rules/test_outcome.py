@@ -164,6 +164,8 @@ def test_external_patients_have_their_own_names_and_unknown_outcomes_stay_unknow
     assert "centre2+" not in text and "nan" not in text.lower()
     assert f"\tn/a\t{mine['sub-03']['y_score']}" in text
     assert table(scored, "scores-left-out") == []
+    sets = {(row["configuration"], row["participant_id"]) for row in table(scored, "scores-sets")}
+    assert sets == {(row["configuration"], row["participant_id"]) for row in rows}
 
 
 METRICS = {

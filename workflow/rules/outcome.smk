@@ -100,9 +100,11 @@ rule outcome_score:
         ],
         vectors=vectors(embedded("", *EXTERNAL)),
         models=rules.outcome_fit.output.models,
+        predictions=rules.outcome_fit.output.predictions,
     output:
         record=record("outcome_score"),
         scores=out("outcome/scores.tsv"),
+        sets=out("outcome/scores-sets.tsv"),
         left_out=out("outcome/scores-left-out.tsv"),
         domain=out("outcome/scores-domain.tsv"),
     log:

@@ -13,7 +13,7 @@ from reperfuse.evaluation.interface import Prediction
 from reperfuse.studies.outcome.data import Sources
 from reperfuse.studies.outcome.domain import domains
 from reperfuse.studies.outcome.model import FittedRecipe
-from reperfuse.studies.outcome.score import score
+from reperfuse.studies.outcome.score import SET_COLUMNS, prediction_sets, score
 from tests.studies.outcome.cohorts import DICTIONARY, TARGET, cohort, patients, section, study
 
 CONFIGURATIONS = (
@@ -182,3 +182,27 @@ def test_an_age_that_nobody_lacked_in_training_is_not_taken_for_0(others) -> Non
 
 def test_nobody_to_score_gives_nothing(models, others) -> None:
     assert score(models, section(), (), others, split="new", session_ids={}) == ([], {}, [])
+
+
+def predicted(name: str, split: str, i: int, y: int | None, p: float, repeat: int | None = 1) -> Prediction:
+    return Prediction(f"sub-{i}", "", TARGET, name, split, repeat, 1 if repeat else None, y, p)
+
+
+def test_sets_of_new_patients_are_calibrated_on_the_first_repeat_of_the_same_configuration() -> None:
+    known = [predicted("a", "cv", i, i % 2, 0.9 - 0.01 * i if i % 2 else 0.1 + 0.01 * i) for i in range(38)]
+    elsewhere = [replace(one, repeat=2, y_score=0.5) for one in known]
+    elsewhere += [replace(one, target="mrs_3m<=2", y_score=0.5) for one in known]
+    new = [
+        predicted(name, "new", i, None, p, None)
+        for name in ("a", "b")
+        for i, p in enumerate((0.95, 0.02, 0.5))
+    ]
+    rows = prediction_sets(new, known + elsewhere, epsilon=0.1)
+    assert all(list(row) == SET_COLUMNS and row["epsilon"] == 0.1 for row in rows)
+    found = {row["participant_id"]: (row["contains_1"], row["contains_0"]) for row in rows}
+    assert {row["configuration"] for row in rows} == {"a"} and len(rows) == 3
+    # 1 of 20 as strange as 0.5: below 0.1 for either class.
+    assert found == {"sub-0": (True, False), "sub-1": (False, True), "sub-2": (False, False)}
+    wide = prediction_sets(new, known, epsilon=0.01)
+    assert all(row["contains_1"] and row["contains_0"] for row in wide)
+    assert prediction_sets([], known, epsilon=0.1) == prediction_sets(new, [], epsilon=0.1) == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.participants import outside
+from reperfuse.evaluation import conformal
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.studies.outcome import data
 from reperfuse.studies.outcome.assemble import labels
@@ -18,6 +19,7 @@ from reperfuse.studies.outcome.model import FittedRecipe
 from reperfuse.studies.outcome.study import Outcome
 
 Models = Mapping[str, tuple[FittedRecipe, Mapping[str, Any]]]
+SET_COLUMNS = "split participant_id configuration epsilon contains_1 contains_0".split()
 
 
 def score(
@@ -109,6 +111,41 @@ def score(
             for who, p in zip(ids, model.probability(values), strict=True)
         ]
     return predictions, reasons, beyond
+
+
+def prediction_sets(
+    scores: Sequence[Prediction], known: Iterable[Prediction], *, epsilon: float
+) -> list[dict[str, Any]]:
+    """Return which outcomes cannot be ruled out for each patient who was scored; the rows of ``scores-sets.tsv``.
+
+    Parameters
+    ----------
+    scores : sequence of Prediction
+        Of frozen models.
+    known : iterable of Prediction
+        Of the cross-validation. Its first repeat calibrates the configuration of the same name and target; a
+        configuration that was not cross-validated has no sets.
+    epsilon : float
+        Error rate, per class.
+    """
+    calibration: dict[tuple[str, str], list[Prediction]] = {}
+    for one in known:
+        if (one.split, one.repeat) == ("cv", 1) and one.y_true is not None:
+            calibration.setdefault((one.configuration, one.target), []).append(one)
+    rows: list[dict[str, Any]] = []
+    for key in dict.fromkeys((one.configuration, one.target) for one in scores):
+        if key not in calibration:
+            continue
+        mine = [one for one in scores if (one.configuration, one.target) == key]
+        p = conformal.p_values_new(
+            [one.y_true for one in calibration[key]],
+            [one.y_score for one in calibration[key]],
+            [one.y_score for one in mine],
+        )
+        for one, inside in zip(mine, conformal.prediction_sets(p, epsilon=epsilon).tolist(), strict=True):
+            names = {"split": one.split, "participant_id": one.participant_id, "configuration": key[0]}
+            rows.append(names | {"epsilon": epsilon, "contains_1": inside[1], "contains_0": inside[0]})
+    return rows
 
 
 def _without(values: Mapping[str, np.ndarray]) -> dict[int, str]:
