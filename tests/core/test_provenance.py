@@ -111,3 +111,18 @@ def test_an_annex_link_is_stamped_by_its_key_without_reading(tmp_path: Path) -> 
 
 def test_a_file_that_is_gone_has_no_stamp(tmp_path: Path) -> None:
     assert Stamps(tmp_path, tmp_path / "s.json").of(["gone.nii.gz"]) == {}
+
+
+def test_a_single_file_is_known_by_its_content_and_an_absent_one_by_its_name(tmp_path: Path) -> None:
+    file, cache = tmp_path / "far/weights.safetensors", tmp_path / "work/weights-stamps.json"
+    assert provenance.stamp_of(file, cache, keep=True) == "weights.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(b"one")
+    first = provenance.stamp_of(file, cache, keep=False)
+    assert first == provenance.file_digest(file) and not cache.exists()
+    assert provenance.stamp_of(file, cache, keep=True) == first and str(tmp_path) not in cache.read_text()
+    file.write_bytes(b"two")  # in place, the card beside it as it was
+    os.utime(file, (0, 0))
+    assert provenance.stamp_of(file, cache, keep=True) == provenance.file_digest(file) != first
+    moved = file.rename(tmp_path / file.name)
+    assert provenance.stamp_of(moved, cache, keep=True) == provenance.file_digest(moved)

@@ -13,9 +13,9 @@ import reperfuse
 from reperfuse.cohort import layout
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core.errors import ConfigError
-from reperfuse.core.files import read_json, read_json_or
+from reperfuse.core.files import read_json
 from reperfuse.core.participants import cohort_of
-from reperfuse.core.provenance import code_digest
+from reperfuse.core.provenance import code_digest, stamp_of
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
@@ -165,8 +165,9 @@ def chunked(subs):
 
 
 def weights_digest(path):
-    """What a file of weights holds, as its card says; the file itself is checked when it is read."""
-    return read_json_or(f"{path}.json", {}).get("sha256", path) if path else ""
+    """Content stamp of a file of weights; its name where there is none."""
+    known = Path(work("weights-stamps.json"))
+    return stamp_of(Path(path), known, keep=workflow.is_main_process) if path else ""
 
 
 def code(step, env, files=()):

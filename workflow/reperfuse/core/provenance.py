@@ -179,3 +179,21 @@ class Stamps:
         """Write the cache if it changed; files that are gone are forgotten."""
         if self._used != self._known:
             write_json(self.cache, self._used)
+
+
+def stamp_of(path: Path, cache: Path, *, keep: bool) -> str:
+    """Return the content stamp of one file, or its name where it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+    cache : Path
+        See `Stamps`; the file is known there by its name, wherever it lies.
+    keep : bool
+        Whether to write the cache: one process of a run does.
+    """
+    stamps = Stamps(path.parent, cache)
+    found = stamps.of([path.name])
+    if keep:
+        stamps.save()
+    return found.get(path.name, path.name)
