@@ -73,7 +73,10 @@ def spread_table(view: StudyView) -> Table:
         for r in view.spread
     ]
     heads = ("Configuration", "Lesion volume", "SD over folds", "As configured", "Ratio (95 % CI)", "p")
-    caption = "Spread over folds by lesion method: below 1, the method varies less (Pitman and Morgan's test)"
+    caption = (
+        "Spread over folds by lesion method: below 1, the method varies less (Pitman and Morgan's test). Folds share "
+        "training patients and p is not adjusted, so that p is a guide only"
+    )
     return Table(caption, heads, rows, frozenset({1}))
 
 

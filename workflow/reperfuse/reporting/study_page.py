@@ -17,12 +17,22 @@ from reperfuse.reporting.figures import Images
 from reperfuse.reporting.pages import RESEARCH_USE, Section, fragment, page, to_float
 from reperfuse.reporting.plots import standalone
 from reperfuse.reporting.study_canvas import Drawn, measure
-from reperfuse.reporting.study_reading import AUDIT_GAPS, CLEAN, EMPTY_CELLS, READING, SELECTION, UNCERTAIN
+from reperfuse.reporting.study_reading import (
+    AUDIT_GAPS,
+    CALIBRATED,
+    CLEAN,
+    EMPTY_CELLS,
+    READING,
+    SELECTION,
+    UNCERTAIN,
+    WORDS,
+)
 from reperfuse.reporting.study_saliency import Cases, saliency_table
 from reperfuse.reporting.study_view import StudyView, count
 from reperfuse.reporting.study_words import (
     TEST_MEANINGS,
     draws_sentence,
+    external_sentences,
     power_sentences,
     primary_sentences,
 )
@@ -114,17 +124,20 @@ class _Parts:
     def all(self) -> list[Section]:
         view, metric = self.view, measure(self.view)
         measures = tables.measures_table(
-            view, tables.DISCRIMINATION, "All measures, pooled out-of-fold predictions (95 % CI)", folded=True
+            view,
+            tables.DISCRIMINATION,
+            "All measures, pooled out-of-fold predictions (approximate 95 % CI)",
+            folded=True,
         )
-        calibrated = tables.measures_table(
-            view, tables.CALIBRATION, "Calibration after Platt scaling, pooled (95 % CI)"
-        )
+        calibrated = tables.measures_table(view, tables.CALIBRATION, CALIBRATED)
         papers = [view.paper(name) for name in view.main]
         beside = [EMPTY_CELLS] * bool(papers) + [UNCERTAIN] * any(paper.uncertain for paper in papers)
-        tests = dict.fromkeys(row.get("test", "") for row in view.comparisons)
+        tests = dict.fromkeys(row.get("test", "") for row in view.internal_comparisons)
+        outside = external_sentences(view)
         shuffled = view.order(row["configuration"] for row in view.permutation)
         return [
             self._said("Summary", "summary", [*primary_sentences(view, metric), *power_sentences(view)]),
+            Section("Words", "words", fragment("study_words.html.j2", words=WORDS)),
             self._patients(),
             self._part(
                 "Beside the paper",
@@ -155,7 +168,7 @@ class _Parts:
                 after=[f"{TEST_MEANINGS[test]}." for test in tests if test in TEST_MEANINGS],
             ),
             self._part(
-                "Permutation and negative controls",
+                "Permutation",
                 "permutation",
                 figure="permutation",
                 after=[draws_sentence(view, name) for name in shuffled],
@@ -174,7 +187,8 @@ class _Parts:
                 "External cohorts",
                 "external",
                 *tables.external_tables(view),
-                absent="No other cohort was scored.",
+                absent="" if outside else "No other cohort was scored.",
+                after=outside,
             ),
             self._warnings(),
             self._leakage(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -33,7 +35,9 @@ from reperfuse.reporting.study_view import NOT_ESTIMABLE, StudyView, readable
 
 MOST_ROWS = 24
 MOST_FEATURES = 20
-BLOCK_COLOURS = (FIRST, SECOND, *OTHERS)
+# The quiet grey is also the colour of figures' references, and so must not be that of a block.
+BLOCK_COLOURS = (FIRST, SECOND, *(colour for colour in OTHERS if colour != QUIET))
+SIZE_ONLY: dict[str, Any] = {"facecolor": "#b8b8b8", "edgecolor": QUIET, "linestyle": (0, (2, 1.5))}
 
 
 def fold_spread(view: StudyView) -> Drawn:
@@ -148,7 +152,7 @@ def coefficients(view: StudyView) -> Drawn:
         name: sorted((r for r in rows if r["configuration"] == name), key=_rank)[:MOST_FEATURES]
         for name in names
     }
-    blocks = list(dict.fromkeys(row.get("block", "") for row in rows))
+    blocks = list(dict.fromkeys(row.get("block", "") for row in rows if not _undirected(row)))
     colours = dict(
         zip(blocks, [BLOCK_COLOURS[i % len(BLOCK_COLOURS)] for i in range(len(blocks))], strict=True)
     )
@@ -160,12 +164,16 @@ def coefficients(view: StudyView) -> Drawn:
         for axes, (name, chosen) in zip(grid, ranked.items(), strict=True):
             for place, row in enumerate(chosen):
                 size = to_float(row["coefficient"]) or 0.0
-                axes.barh(place, size, height=0.68, color=colours[row.get("block", "")], alpha=0.75)
+                if _undirected(row):
+                    # Centred, or its side of zero would be read as a direction.
+                    axes.barh(place, size, left=-size / 2, height=0.68, **SIZE_ONLY)
+                else:
+                    axes.barh(place, size, height=0.68, color=colours[row.get("block", "")], alpha=0.75)
                 axes.errorbar(
                     size, place, xerr=bars(row, size), fmt="none", ecolor=INK, elinewidth=1, capsize=2
                 )
                 axes.annotate(
-                    _share(row.get("sign_stability")),
+                    "size only" if _undirected(row) else _share(row.get("sign_stability")),
                     (1.02, place),
                     xycoords=("axes fraction", "data"),
                     va="center",
@@ -191,8 +199,16 @@ def coefficients(view: StudyView) -> Drawn:
             axes.set_xlabel("coefficient (95 % CI)")
             drawn_title(axes, view.named(name), 36)
         patches = [Patch(color=colours[b], alpha=0.75, label=readable(b) or "no block") for b in blocks]
+        if any(_undirected(row) for chosen in ranked.values() for row in chosen):
+            patches.append(Patch(**SIZE_ONLY, label="component of the image: size only"))
         figure.legend(handles=patches, loc="outside lower left", ncols=6, frameon=False)
         return finished(figure, view, label="Coefficients", note=note)
+
+
+def _undirected(row: Row) -> bool:
+    """Return whether only the mean size of a weight is known, as of components that differ between folds."""
+    size, stable = to_float(row.get("coefficient")), to_float(row.get("sign_stability"))
+    return stable is None and size is not None and size >= 0
 
 
 def _rank(row: Row) -> tuple[float, float]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+# Scores of models that were calibrated apart share no scale: of pure noise the pooled AUC lies below 0.5, and its
+# interval covers less often than it says.
+POOLED = (
+    "The mean AUC over folds is unbiased. The pooled AUC ranks the scores of separately calibrated models together: "
+    "near chance it is somewhat low, and its interval is approximate and somewhat narrow. Neither is an external "
+    "validation."
+)
 READING: dict[str, tuple[str, ...]] = {
     "paper": (
-        "Mean ± SD over folds is what papers often report; with few patients in a fold it says little about "
-        "precision. The interval of the pooled value does.",
+        "Mean ± SD over folds is what papers often report; with few patients in a fold the SD says little about "
+        "precision.",
+        POOLED,
         "Squares: our mean ± SD, which may reach beyond 1. Open diamonds: the paper's (a question mark: row "
         "uncertain). Dots: single folds. Dashed: chance.",
     ),
     "roc": (
         "The further a curve rises to the upper left, the better high predictions separate patients with "
         "the outcome from those without; the diagonal is chance. Heavy: the primary comparison.",
+        POOLED,
     ),
     "calibration": (
         "On the diagonal, a prediction of 70 % comes true in 70 of 100 patients; above it predictions are "
@@ -28,6 +37,8 @@ READING: dict[str, tuple[str, ...]] = {
         "A bar to the right speaks for the outcome, to the left against it; its length is the weight per "
         "standard deviation. Where the interval crosses zero, or the sign is not the same in nearly all "
         "fits, do not rely on it.",
+        "Grey bars, centred on zero, are components of the image: size only. Components are not the same from fold "
+        "to fold, so that only the mean size of their weight is known, not whether they speak for the outcome.",
     ),
     "saliency": (
         "Orange places speak for the outcome and blue ones against it, by the model that never saw the patient. "
@@ -52,7 +63,7 @@ READING: dict[str, tuple[str, ...]] = {
         "dashed line; many sets with both outcomes mean that the model often does not know.",
     ),
     "subgroups": (
-        "Each AUC with its interval; dotted lines are all patients together. Subgroups are small: "
+        "Each pooled AUC with its approximate interval; dotted lines are all patients together. Subgroups are small: "
         "differences whose intervals overlap widely are no finding.",
     ),
     "ordinal": (
@@ -65,6 +76,38 @@ READING: dict[str, tuple[str, ...]] = {
         "report must.",
     ),
 }
+WORDS = {
+    "J0, J1": "the imaging visits, as the configuration of the run defines them: J0 before, J1 after treatment.",
+    "J1-J0": "the change between visits: a value of J1 minus that of J0.",
+    "J0+J1": "the values of both visits side by side.",
+    "mri": "features that a network computed from the ADC map.",
+    "mask": "the same from a map of the lesion, where there is no ADC map.",
+    "lesion": "volumes of the lesion, as log(1 + ml).",
+    "territories": "how much of each region of an atlas the lesion takes.",
+    "decision value": "what a model gives before it is turned into a probability; above 0 it speaks for the outcome.",
+    "AUC": "the share of pairs, one patient with the outcome and one without, that the model ranks rightly; 0.5 is "
+    "chance.",
+    "Brier score": "mean squared difference between predicted probability and outcome; 0 is best.",
+    "Brier skill": "how much better the Brier score is than that of telling everybody the overall share; 0 is no "
+    "better, 1 is perfect.",
+    "slope": "of calibration: 1 is ideal, below 1 predictions are too extreme, above 1 not extreme enough.",
+    "intercept": "of calibration, beside the slope: 0 is ideal.",
+    "in the large": "whether predictions are too low (above 0) or too high (below 0) on the whole.",
+    "ICI, E50, E90": "mean, median and 90th percentile of the distance between predicted probability and a smooth "
+    "curve of what was observed; 0 is best.",
+    "ECE": "mean distance between predicted and observed share in ten groups of like size; 0 is best.",
+    "PPV, NPV": "of those predicted to have the outcome, or not to have it, the share of whom that is true.",
+    "NIHSS": "severity of the stroke, 0 (none) to 42.",
+    "mRS, mRS before the stroke": "modified Rankin scale of disability, 0 (no symptoms) to 6 (dead), at the time of "
+    "the outcome, and as it was before the stroke (mrs_prestroke).",
+    "systolic blood pressure (sbp)": "in mmHg, at admission.",
+    "THRIVE": "a score of 0 to 9 from NIHSS, age, hypertension, diabetes and atrial fibrillation; higher is worse.",
+    "SPAN-100": "1 where age in years and NIHSS add up to 100 or more, else 0; 1 is worse.",
+}
+CALIBRATED = (
+    "Calibration of predicted probabilities, pooled (approximate 95 % CI). Support vector machines after Platt "
+    "scaling; logistic models have none and need none."
+)
 SELECTION = (
     "Results hold for patients like those who took part. A standardised difference above 0.1 or below −0.1 "
     "means that the groups were not alike."

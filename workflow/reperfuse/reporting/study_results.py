@@ -11,8 +11,9 @@ from reperfuse.reporting import study_listing as listing
 from reperfuse.reporting import study_tables as tables
 from reperfuse.reporting.pages import RESEARCH_USE
 from reperfuse.reporting.study_canvas import measure
+from reperfuse.reporting.study_reading import CALIBRATED, POOLED
 from reperfuse.reporting.study_view import StudyView, count, read_view
-from reperfuse.reporting.study_words import power_sentences, primary_sentences
+from reperfuse.reporting.study_words import external_sentences, power_sentences, primary_sentences
 
 
 def page(view: StudyView, command: str, study: str) -> str:
@@ -43,17 +44,19 @@ def page(view: StudyView, command: str, study: str) -> str:
     parts = {
         "Configurations": [
             tables.paper_table(view),
-            tables.measures_table(view, tables.DISCRIMINATION, "All measures, pooled (95 % CI)."),
+            tables.measures_table(view, tables.DISCRIMINATION, "All measures, pooled (approximate 95 % CI)."),
             tables.variants_table(view),
         ],
         "Comparisons": [tables.comparisons_table(view)],
-        "Calibration": [
-            tables.measures_table(view, tables.CALIBRATION, "After Platt scaling, pooled (95 % CI).")
-        ],
+        "Calibration": [tables.measures_table(view, tables.CALIBRATION, CALIBRATED)],
         "External cohorts": tables.external_tables(view),
     }
+    said = {"Configurations": [POOLED], "External cohorts": external_sentences(view)}
     for title, shown in parts.items():
         text = [line for table in shown for line in tables.markdown(table, view)]
+        # How to read tables goes with them; who was scored is said even where nothing could be measured.
+        if text or title == "External cohorts":
+            text = [line for sentence in said.get(title, ()) for line in (sentence, "")] + text
         lines += [f"## {title}", "", *text] if text else []
     lines += ["## Warnings", "", *_flags(view)]
     for key, title in (("assumptions", "What was assumed"), ("sources", "Sources")):

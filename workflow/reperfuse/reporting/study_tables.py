@@ -143,7 +143,7 @@ def paper_table(view: StudyView) -> Table:
             "Configuration",
             f"{metric} in the paper",
             "Ours, mean ± SD over folds",
-            "Ours, pooled (95 % CI)",
+            "Ours, pooled (approximate 95 % CI)",
             "Ours − paper",
             "n",
         ),
@@ -176,6 +176,12 @@ def external_tables(view: StudyView) -> list[Table]:
         people = f"n = {count(counted.get('n'))}, {count(counted.get('n_positive'))} with the outcome"
         metrics = list(dict.fromkeys([*DISCRIMINATION, *CALIBRATION]))
         made.append(measures_table(view, metrics, f"{where}: {people} (95 % CI)", split=split))
+    internal = view.internal_comparisons
+    others = [r for r in view.comparisons if r not in internal]
+    for split in dict.fromkeys(r["split"] for r in others):
+        mine = [r for r in others if r["split"] == split]
+        caption = f"{split.partition(':')[2] or split}: differences in {measure(view)} of frozen models"
+        made.append(_compared(view, mine, caption))
     return [*made, domain_table(view)]
 
 
@@ -186,8 +192,11 @@ def domain_table(view: StudyView) -> Table:
         split, n, scored = str(row["split"]), int(row["n_outside"]), int(row["n_scored"])
         where = "without an outcome" if split == "new" else split.partition(":")[2] or split
         outside = Cell(f"{n} of {scored}", str(n / scored if scored else 0))
-        rows.append([Cell(where), Cell(str(row["predictor"]) or "any of them"), outside])
-    caption = "Patients outside the 1st to 99th percentile of those whom a frozen model was fitted on."
+        rows.append([Cell(where), Cell(readable(str(row["predictor"])) or "any of them"), outside])
+    caption = (
+        "Patients outside the range of those whom a frozen model was fitted on: from the 1st to the 99th percentile, "
+        "which among up to 100 patients are the least and the greatest value."
+    )
     heads = ("Cohort", "Predictor", "Patients outside")
     return Table(caption, heads, rows, texts=frozenset({1}), folded=len(rows) > LEAST_SORTED)
 
@@ -207,7 +216,7 @@ def variants_table(view: StudyView) -> Table:
                     estimated(view.estimate(base, view.metric, "pooled")),
                 ]
             )
-    heads = ("Variant", "Mean ± SD over folds", "Pooled (95 % CI)", "As declared, pooled (95 % CI)")
+    heads = ("Variant", "Mean ± SD over folds", "Pooled (approximate 95 % CI)", "As declared, pooled")
     return Table(f"{measure(view)} of each variant beside the configuration as declared", heads, rows)
 
 
@@ -232,7 +241,7 @@ def sweep_table(view: StudyView) -> Table:
         "Setting",
         "Value",
         "AUC, mean ± SD over folds",
-        "AUC, pooled (95 % CI)",
+        "AUC, pooled (approximate 95 % CI)",
         "Features",
     )
     return Table(
@@ -241,9 +250,19 @@ def sweep_table(view: StudyView) -> Table:
 
 
 def comparisons_table(view: StudyView) -> Table:
-    """Return every test of every comparison, those of the primary comparison first."""
+    """Return every test of every cross-validated comparison, those of the primary comparison first."""
+    return _compared(view, view.internal_comparisons, f"Differences in {measure(view)} and their tests")
+
+
+def _compared(view: StudyView, comparisons: Sequence[Mapping[str, str]], caption: str) -> Table:
     rows = []
-    for r in sorted(view.comparisons, key=lambda r: r.get("role") != "primary"):
+    # Within a comparison the declared test leads; sorting keeps all else as it stands.
+    declared = {"primary": view.declared_test}
+    order = sorted(
+        comparisons,
+        key=lambda r: (r.get("role") != "primary", r.get("test") != declared.get(r.get("role", ""))),
+    )
+    for r in order:
         kind = "counts" if r.get("role") == "primary" else ""
         pair = f"{view.named(r['first'])} against {view.named(r['second'])}"
         rows.append(
@@ -260,7 +279,7 @@ def comparisons_table(view: StudyView) -> Table:
             ]
         )
     heads = ("Comparison", "Role", "Test", "Difference", "95 % CI", "Statistic", "p", "p adjusted", "Note")
-    return Table(f"Differences in {measure(view)} and their tests", heads, rows, frozenset({1, 2, 8}))
+    return Table(caption, heads, rows, frozenset({1, 2, 8}))
 
 
 def studies_section(links: Sequence[tuple[str, str, str]]) -> Section:

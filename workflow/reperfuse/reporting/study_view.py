@@ -35,6 +35,9 @@ METRIC_NAMES = {
     "e90": "E90",
     "ece": "ECE",
 }
+_TERMS = {"mrs_prestroke": "mRS before the stroke", "thrive": "THRIVE", "span100": "SPAN-100"}
+_TERMS |= {"sbp": "systolic blood pressure"}
+_TERM = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(_TERMS)})(?![A-Za-z0-9])")
 _ACRONYMS = ("mri", "nihss", "adc", "mrs", "auc", "pca", "svm", "dwi", "flair")
 
 
@@ -46,7 +49,8 @@ class StudyView:
     ----------
     summary : mapping
         ``summary.json``. Read are title, n, n_positive, target, primary (first, second), notices, stamps,
-        power, assumptions, sources, and if they are there: main (configurations that the page is about; else
+        power, assumptions, sources, and if they are there: primary_test (name of the declared test), external
+        (cohort to n_scored, n_labelled, n_left_out, why), main (configurations that the page is about; else
         all without a suffix in brackets), labels (configuration to a readable name), metric (what is
         compared; ``auc``).
     predictions, metrics, … : sequence of dict
@@ -115,6 +119,16 @@ class StudyView:
         if given.get("first") and given.get("second"):
             return str(given["first"]), str(given["second"])
         return next(((r["first"], r["second"]) for r in self.comparisons if r.get("role") == "primary"), ())
+
+    @property
+    def declared_test(self) -> str:
+        """The test that was declared for the primary comparison, empty where none was."""
+        return str(self.summary.get("primary_test") or "")
+
+    @property
+    def internal_comparisons(self) -> Rows:
+        """Comparisons of cross-validated predictions; those on other cohorts answer another question."""
+        return [r for r in self.comparisons if r.get("role") != "external" and r.get("split", CV) in ("", CV)]
 
     @cached_property
     def externals(self) -> tuple[str, ...]:
@@ -210,7 +224,7 @@ def readable(name: str) -> str:
     ('J1 MRI + clinical', 'J0 MRI [c = 0.01]')
     """
     base, bracket, suffix = name.partition("[")
-    words = re.split(r"([\s+_]+)", base)
+    words = re.split(r"([\s+_]+)", _TERM.sub(lambda found: _TERMS[found[1]], base))
     text = "".join(word.upper() if word in _ACRONYMS else word for word in words)
     text = text.replace("_", " ").replace("+", " + ")
     if bracket:

@@ -12,16 +12,28 @@ TEST_NAMES = {
     "delong": "DeLong",
     "label_swap": "paired permutation",
     "corrected_t": "corrected resampled t",
+    "corrected_t_repeats": "corrected t over all repeats",
     "naive_t": "naive t over folds",
 }
 TEST_MEANINGS = {
     "delong": "DeLong: the two AUCs of the same patients, pooled out-of-fold predictions",
     "label_swap": "paired permutation: the two predictions of each patient swapped at random",
     "corrected_t": "corrected resampled t: the AUCs of the folds, corrected for shared training patients",
+    "corrected_t_repeats": "corrected t over all repeats: the same, with the folds of every repeat of the "
+    "cross-validation, so that it hangs less on one way of drawing folds",
     "naive_t": "naive t over folds: ignores that folds share patients and so finds differences too easily; "
     "shown as a warning only",
 }
 POOLED_TESTS = ("delong", "label_swap")
+# What is compared, other than pooled values: its estimator, and its name.
+FOLD_TESTS = {
+    "corrected_t": ("fold_mean", "mean over folds"),
+    "corrected_t_repeats": (
+        "fold_mean",
+        "mean over folds (of the first repeat; the difference is over all repeats)",
+    ),
+    "naive_t": ("fold_mean", "mean over folds"),
+}
 # Where conventions draw the line; only used to say whether the tests fall on one side of it.
 CONVENTION = 0.05
 
@@ -32,12 +44,15 @@ def test_name(row: Mapping[str, str]) -> str:
 
 
 def primary_rows(view: StudyView) -> list[Row]:
-    """Return the rows of the primary comparison."""
-    return [row for row in view.comparisons if row.get("role") == "primary"]
+    """Return the rows of the primary comparison, that of the declared test first."""
+    rows = [row for row in view.internal_comparisons if row.get("role") == "primary"]
+    return sorted(rows, key=lambda row: row.get("test") != view.declared_test)
 
 
 def primary_sentences(view: StudyView, metric: str) -> list[str]:
     """Return the primary comparison in words: difference, interval, p of each test, how to take it.
+
+    A test that the summary declares (``primary_test``) leads, with the values that it compares.
 
     Parameters
     ----------
@@ -50,24 +65,48 @@ def primary_sentences(view: StudyView, metric: str) -> list[str]:
     if not rows:
         return [f"{who}No primary comparison was made."]
     first, second = view.named(rows[0]["first"]), view.named(rows[0]["second"])
-    # The values beside it are pooled ones, and so must the difference be where there is such a test.
-    ranked = sorted(rows, key=lambda r: r.get("test") not in POOLED_TESTS)
+    declared = next((r for r in rows if r.get("test") == view.declared_test), None)
+    # Without a declared test the values beside it are pooled ones, and so must the difference be if it can.
+    ranked = sorted(rows, key=lambda r: (r is not declared, r.get("test") not in POOLED_TESTS))
     row = next((r for r in ranked if to_float(r.get("difference")) is not None), None)
     if row is None:
         return [f"{who}The difference in {metric} between {first} and {second} is {NOT_ESTIMABLE}."]
     between = limits(row)
     n = f"n = {count(row['n'])}; " if to_float(row.get("n")) is not None else ""
     interval = n + (f"95 % CI {between}; " if between else "")
-    tests = ", ".join(f"{test_name(r)} {_p(r)}" for r in rows)
+    # A difference that is not the declared test's, which could not be made, is a pooled one where it can be.
+    estimator, kind = FOLD_TESTS.get(row.get("test", ""), ("", "")) if row is declared else ("", "")
     values = [
-        f"{name} {value(view.estimate(row[side], view.metric, 'pooled').get('estimate'))}"
+        f"{name} {value(view.estimate(row[side], view.metric, estimator or 'pooled').get('estimate'))}"
         for name, side in ((first, "first"), (second, "second"))
     ]
+    tests = _tests(rows, declared)
     said = (
-        f"{who}Primary comparison, pooled {metric}: {values[0]}, {values[1]}, "
+        f"{who}Primary comparison, {f'{metric} as {kind}' if kind else f'pooled {metric}'}: {values[0]}, {values[1]}, "
         f"difference {signed(row['difference'])} ({interval}{tests})."
     )
     return [said, *_taken(row, rows)]
+
+
+def _tests(rows: Sequence[Row], declared: Row | None) -> str:
+    each = [f"{test_name(r)} {_p(r)}" for r in rows]
+    if declared is None:
+        return ", ".join(each)
+    led = f"{test_name(declared)}, the declared test, {_p(declared)}"
+    return led + (f"; for comparison: {', '.join(each[1:])}" if each[1:] else "")
+
+
+def external_sentences(view: StudyView) -> list[str]:
+    """Return of each other cohort, how many patients were scored, and how many were not and why."""
+    said = []
+    for name, found in (view.summary.get("external") or {}).items():
+        scored, known, left = (to_float(found.get(key)) for key in ("n_scored", "n_labelled", "n_left_out"))
+        why = str(found.get("why") or "").strip().rstrip(".")
+        parts = ["nobody was scored" if not scored else f"{count(scored)} patients were scored"]
+        parts += [] if known is None else [f"the outcome is known of {count(known)}"]
+        parts += [f"{count(left)} were left out"] if left else []
+        said.append(f"{name}: {', '.join(parts)}" + (f" ({why})." if why else "."))
+    return said
 
 
 def _who(view: StudyView) -> str:
@@ -116,13 +155,15 @@ def draws_sentence(view: StudyView, configuration: str) -> str:
     mine = [r for r in view.permutation if r["configuration"] == configuration]
     pairs = [(to_float(r.get("draw")), to_float(r.get("auc"))) for r in mine]
     null = [auc for draw, auc in pairs if draw and auc is not None]
+    lost = sum(bool(draw) and auc is None for draw, auc in pairs)
     observed = next((auc for draw, auc in pairs if draw == 0), None)
     if observed is None or not null:
         return f"{view.named(configuration)}: {NOT_ESTIMABLE}."
     reached = sum(auc >= observed for auc in null)
     p = probability((reached + 1) / (len(null) + 1))
     return (
-        f"{view.named(configuration)}: {reached} of {len(null)} draws reach the observed "
+        f"{view.named(configuration)}: {reached} of the {len(null)} draws that gave an AUC reach the observed "
         f"{number(observed, 3)} (p {'' if p.startswith('<') else '= '}{p}); "
-        f"mean of the draws {number(sum(null) / len(null), 3)}."
+        f"mean of the draws {number(sum(null) / len(null), 3)}"
+        + (f"; {lost} more gave none." if lost else ".")
     )
