@@ -15,7 +15,7 @@ from reperfuse.reporting.study_tables import studies_section
 from reperfuse.reporting.study_view import StudyView, read_view
 
 SECTIONS = (
-    "summary patients paper roc calibration decision coefficients sensitivity comparisons permutation "
+    "summary words patients paper roc calibration decision coefficients sensitivity comparisons permutation "
     "conformal subgroups ordinal external warnings leakage assumptions tripod"
 ).split()
 

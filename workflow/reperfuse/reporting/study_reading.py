@@ -77,11 +77,11 @@ READING: dict[str, tuple[str, ...]] = {
     ),
 }
 WORDS = {
-    "J0, J1": "the imaging visits, as the configuration of the run defines them: J0 before, J1 after treatment.",
+    "J0, J1": "the visits: J0 with the first MRI, J1 with the second, by design about 24 h later.",
     "J1-J0": "the change between visits: a value of J1 minus that of J0.",
     "J0+J1": "the values of both visits side by side.",
     "mri": "features that a network computed from the ADC map.",
-    "mask": "the same from a map of the lesion, where there is no ADC map.",
+    "mask": "where there is no ADC map: how much of each cell of a template the mask of the lesion fills.",
     "lesion": "volumes of the lesion, as log(1 + ml).",
     "territories": "how much of each region of an atlas the lesion takes.",
     "decision value": "what a model gives before it is turned into a probability; above 0 it speaks for the outcome.",

@@ -85,7 +85,8 @@ def primary_sentences(view: StudyView, metric: str) -> list[str]:
         f"{who}Primary comparison, {f'{metric} as {kind}' if kind else f'pooled {metric}'}: {values[0]}, {values[1]}, "
         f"difference {signed(row['difference'])} ({interval}{tests})."
     )
-    return [said, *_taken(row, rows)]
+    missed = [f"The declared test ({test_name({'test': view.declared_test})}) was not made."]
+    return [said, *(missed if view.declared_test and declared is None else []), *_taken(row, rows)]
 
 
 def _tests(rows: Sequence[Row], declared: Row | None) -> str:
@@ -103,9 +104,9 @@ def external_sentences(view: StudyView) -> list[str]:
         scored, known, left = (to_float(found.get(key)) for key in ("n_scored", "n_labelled", "n_left_out"))
         why = str(found.get("why") or "").strip().rstrip(".")
         parts = ["nobody was scored" if not scored else f"{count(scored)} patients were scored"]
-        parts += [] if known is None else [f"the outcome is known of {count(known)}"]
+        parts += [] if known is None or not scored else [f"the outcome is known of {count(known)} of them"]
         parts += [f"{count(left)} were left out"] if left else []
-        said.append(f"{name}: {', '.join(parts)}" + (f" ({why})." if why else "."))
+        said.append(f"{name}: {', '.join(parts)}" + (f" (commonest reason: {why})." if why else "."))
     return said
 
 
