@@ -95,8 +95,30 @@ def test_37_the_code_of_the_key_is_all_that_a_vector_follows_from(tmp_path: Path
     same = embedding.encoding_digest()
     assert with_line(1, "networks/resnet.py", "# A comment changes nothing.\n") == same
     assert with_line(2, "studies/outcome/model.py", "OTHER = 1\n") == same
-    for number, part in enumerate(("networks/resnet.py", "learning/encode.py", "imaging/grids.py"), start=3):
+    parts = ("networks/resnet.py", "learning/encode.py", "imaging/grids.py", "core/seeds.py")
+    for number, part in enumerate((*parts, "studies/outcome/embedding.py"), start=3):
         assert with_line(number, part, "OTHER = 1\n") != same
+    lock = tmp_path / "default.txt"
+    lock.write_text("torch==0\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "LOCKS", (lock,))
+        assert embedding.encoding_digest() != same
+
+
+def test_37_what_a_folder_is_called_changes_no_vector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, images = Network(monkeypatch), shown(tmp_path)
+    first, _ = encoded(images, tmp_path)
+    for name in ("adc", "brain"):
+        (tmp_path / "sub-9").mkdir(exist_ok=True)
+        shutil.copy(images["sub-0"]["J0"][name], tmp_path / f"sub-9/J0_{name}.nii.gz")
+    renamed = embedding.shown_images((tmp_path / "sub-9").iterdir())
+    again, _ = encoded(renamed, tmp_path / "elsewhere")
+    assert network.shown == 3 and np.array_equal(first["sub-0/J0"], again["sub-9/J0"])
+    assert not np.array_equal(first["sub-0/J0"], first["sub-1/J0"])
+    encoded(renamed, tmp_path)
+    assert network.shown == 3  # and it is found under any name
 
 
 # 62, 68, 69: weights

@@ -22,7 +22,7 @@ def key_of_embedding(input_digest: str, settings: Mapping[str, Any], weights_sha
     Parameters
     ----------
     input_digest : str
-        Of the ADC map, the brain mask and the seed of the noise.
+        Of the ADC map, from which the noise follows, and the brain mask.
     settings : mapping
         Whatever changes the result: shape, clip, background, variant, precision.
     weights_sha : str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from reperfuse.imaging.warp import read_warp
 
 Array = np.ndarray
 LIBRARY = Path(__file__).resolve().parents[3]
-# What turns an ADC map into a vector, with all that these import.
-ENCODING = ("imaging/model_input.py", "learning/encode.py")
+# Versions of the libraries that a vector follows from; beside the library in a checkout, inside the package elsewhere.
+LOCKS = (
+    LIBRARY.parent / "requirements/default.txt",
+    LIBRARY / "reperfuse/_workflow/requirements/default.txt",
+)
 # participant_id → visit → name → path
 Shown = Mapping[str, Mapping[str, Mapping[str, Path]]]
 ToTemplate = Callable[[Volume, str], Volume]
@@ -145,7 +149,7 @@ def adc_vectors(
     keys: dict[str, str] = {}
     todo: list[tuple[str, str, dict[str, Path]]] = []
     for who, visit, paths in _each(shown):
-        content = digest([file_digest(path) for _, path in sorted(paths.items())] + [f"{who}/{visit}"])
+        content = digest([file_digest(path) for _, path in sorted(paths.items())])
         key = key_of_embedding(content, settings | {"precision": precision}, stamp.sha256)
         known = get(cache, key)
         if known is not None:
@@ -159,9 +163,7 @@ def adc_vectors(
         for who, visit, paths in todo:
             images = read_present(paths)
             try:
-                image = network_input(
-                    images, who, visit, shape=shape, clip=clip, background=background, seed=seed
-                )
+                image = network_input(images, shape=shape, clip=clip, background=background, seed=seed)
             except Refusal as refusal:
                 faults.append(refusal.fault.of(who, "", f"work/{who}/{visit}_adc.nii.gz"))
                 continue
@@ -176,21 +178,22 @@ def adc_vectors(
 
 
 def encoding_digest() -> str:
-    """Return the digest of the code that a vector follows from; comments and docstrings do not count."""
-    return digest([code_digest(LIBRARY / "reperfuse" / part, LIBRARY) for part in ENCODING])
+    """Return the digest of this module, all that it imports, and the lock; comments and docstrings do not count."""
+    lock = [path for path in LOCKS if path.is_file()][:1]
+    return code_digest(LIBRARY / "reperfuse/studies/outcome/embedding.py", LIBRARY, lock)
 
 
 def network_input(
     images: Mapping[str, Volume],
-    who: str,
-    visit: str,
     *,
     shape: tuple[int, int, int],
     clip: float,
     background: Any,
     seed: int,
 ) -> Array:
-    """Return what the network is shown of ``adc`` inside ``brain``; the background is the patient's own noise.
+    """Return what the network is shown of ``adc`` inside ``brain``; the background is noise of the map's own.
+
+    The noise follows from ``seed`` and what the map holds: what a folder is called must not change a prediction.
 
     Raises
     ------
@@ -199,7 +202,8 @@ def network_input(
     """
     brain = images["brain"]
     mask = brain.like(brain.data > 0.5)
-    own = seed_of(seed, who, visit)
+    values = np.ascontiguousarray(images["adc"].data, dtype="<f4")
+    own = seed_of(seed, values.shape, sha256_of(values).hexdigest())
     return model_input(images["adc"], mask, shape=shape, clip=clip, background=background, seed=own)
 
 

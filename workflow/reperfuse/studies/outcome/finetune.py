@@ -178,9 +178,7 @@ def finetune(
 
     def image(who: str) -> Array:
         images = read_present(shown[who][visit])
-        return network_input(
-            images, who, visit, shape=shape, clip=clip, background=background, seed=seed
-        )  # fmt: skip
+        return network_input(images, shape=shape, clip=clip, background=background, seed=seed)
 
     encoder, stamp = load_encoder(
         variant, weights, sha256=sha256, allow_random=allow_random_weights, seed=seed

@@ -186,9 +186,7 @@ def saliency(
             paths = {k: p for k, p in shown[case.participant_id][visit].items() if not is_marker(p)}
             images, who, session = read_present(paths), case.participant_id, session_ids.get(visit, "")
             try:
-                image = network_input(
-                    images, who, visit, shape=shape, clip=clip, background=background, seed=seed
-                )
+                image = network_input(images, shape=shape, clip=clip, background=background, seed=seed)
             except Refusal as refusal:
                 faults.append(refusal.fault.of(who, session, f"work/{who}/{visit}_adc.nii.gz"))
                 continue
