@@ -142,7 +142,8 @@ def test_other_cohorts_are_spoken_of_without_measures(
     view = StudyView(summary={"external": {"soop": COHORT, "isles": nobody}})
     first, second = external_sentences(view)
     assert first == (
-        "soop: 40 patients were scored, the outcome is known of 38 of them, 3 were left out (commonest reason: no ADC map)."
+        "soop: 40 patients were scored, the outcome is known of 38 of them, 3 were left out "
+        "(commonest reason: no ADC map)."
     )
     assert second == "isles: nobody was scored, 5 were left out (commonest reason: <no frozen model>)."
     text = _html(view, tmp_path, monkeypatch)
