@@ -39,3 +39,13 @@ rule preprocess:
         out("cohort/status.tsv"),
         out("dataset_description.json"),
         [external("cohort/status.tsv", name) for name in EXTERNAL],
+
+
+rule outcome:
+    input:
+        predicts("report/outcome.html", "outcome/predictions.tsv"),
+
+
+rule score:
+    input:
+        predicts("outcome/scores.tsv"),

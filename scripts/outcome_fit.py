@@ -19,7 +19,7 @@ with job:
     folds = assemble.folds(job.cfg, manifest, next(iter(labels.values())), study.groups)
     done = run.run(study, labels, folds, assemble.session_ids(manifest))
     stamps = assemble.stamps_of(job.all_records)
-    job.facts.update(report.facts_of_run(study, done, stamps))
+    job.facts.update(report.facts_of_run(study, done, stamps, assemble.refusals_of(job.all_records)))
     write_table(out.predictions, map(vars, done.predictions), interface.COLUMNS)
     write_table(out.training, done.training, run.TRAINING_COLUMNS)
     write_table(out.leakage, done.leakage, run.LEAKAGE_COLUMNS)

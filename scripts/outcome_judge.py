@@ -15,17 +15,18 @@ with job:
     rows += tuned.pooled(given.tuned)
     predictions = [interface.Prediction.of(row) for row in rows]
     manifests = [read_json(path) for path in given.manifests]
-    facts = {**job.facts_of("outcome_fit"), "assumptions": dict(snakemake.params.assumed)}
-    case = report.case_of(job.cfg, manifests, facts)
+    section = dict(job.cfg)
+    facts = {**job.facts_of("outcome_fit"), "assumptions": section.pop("assumed")}
+    case = report.case_of(section, manifests, facts)
     tables = report.judged(
-        predictions, case, facts, job.cfg,
+        predictions, case, facts, section,
         paper=paper.read_paper(Path(given.paper)), items=tripod.read_items(Path(given.checklist)),
         training=read_table(given.training), permutation=read_table(given.permutation), manifests=manifests,
-        beyond=read_table(given.domain),
+        beyond=read_table(given.domain), unscored=read_table(given.unscored),
     )  # fmt: skip
     write_table(out.predictions, rows, interface.COLUMNS)
     for path in out.tables:
         write_table(path, *tables.tables[Path(path).stem])
-    write_table(out.weighted, *selected.weighted(predictions, case, manifests[0], job.cfg))
+    write_table(out.weighted, *selected.weighted(predictions, case, manifests[0], section))
     write_json(out.summary, tables.summary)
     write_json(out.assumptions, tables.assumptions)

@@ -14,10 +14,9 @@ with job:
     models, records = frozen.read_models(Path(snakemake.input.models)), by_patient(job.all_records)
     vectors = embedding.read_vectors(snakemake.input.vectors)
     predictions, left_out, beyond = [], [], []
-    for cohort, path in zip(["", *snakemake.params.cohorts], snakemake.input.manifests, strict=True):
-        manifest = read_json(path)
+    for manifest in map(read_json, snakemake.input.manifests):
         found = assemble.sources(manifest, records, vectors)
-        split, candidates = assemble.unseen(job.cfg, manifest, found, cohort)
+        split, candidates = assemble.unseen(job.cfg, manifest, found, manifest["name"])
         ids = assemble.session_ids(manifest)
         made, reasons, rows = score.score(models, job.cfg, candidates, found, split=split, session_ids=ids)
         predictions += made

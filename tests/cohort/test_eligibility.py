@@ -121,7 +121,7 @@ def test_soop_serves_single_visit_studies(real_data: Path) -> None:
         find_tables(root, []), root=root, columns={}, sessions={}, id_columns=["participant_id"],
         session_columns=["session_id"], missing=["n/a"],
     )  # fmt: skip
-    surrogate = {"visits": ["J0"], "variable": "mrs_discharge", "favourable_max": 1}
+    surrogate = {"visits": ["J0"], "image": "adc", "variable": "mrs_discharge", "favourable_max": 1}
     needs = requirements(STUDIES | {"outcome": surrogate})
     there = {name: {"J0": ["adc", "trace", "flair", "t1w"]} for name in data.rows}
     n = {

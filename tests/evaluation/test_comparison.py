@@ -75,7 +75,17 @@ def test_folds_without_auc_are_left_out_and_told() -> None:
 
 def test_delong_is_withheld_where_a_patient_has_several_rows() -> None:
     y, first, second = (np.repeat(one, 2) for one in cohort(40))
-    found = by_test(compare(y, first, second, np.repeat(np.arange(40), 2), FOLDS, groups=np.repeat(np.arange(40), 2), **SETTINGS))
+    found = by_test(
+        compare(
+            y,
+            first,
+            second,
+            np.repeat(np.arange(40), 2),
+            FOLDS,
+            groups=np.repeat(np.arange(40), 2),
+            **SETTINGS,
+        )
+    )
     row = found["delong"]
     assert row["difference"] == pytest.approx(roc_auc_score(y, first) - roc_auc_score(y, second))
     assert (row["ci_low"], row["ci_high"], row["statistic"], row["p"]) == (None, None, None, None)
@@ -84,7 +94,9 @@ def test_delong_is_withheld_where_a_patient_has_several_rows() -> None:
 
 
 def test_one_class_leaves_nothing_and_no_nan() -> None:
-    rows = compare([1, 1, 1], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [1, 2, 3], [None, None], groups=[1, 2, 3], **SETTINGS)
+    rows = compare(
+        [1, 1, 1], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [1, 2, 3], [None, None], groups=[1, 2, 3], **SETTINGS
+    )
     for row in rows:
         assert [row[key] for key in ("difference", "ci_low", "ci_high", "statistic", "p")] == [None] * 5
 

@@ -19,7 +19,7 @@ from reperfuse.core.provenance import code_digest, stamp_of
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
-from reperfuse.studies.outcome.names import check_names
+from reperfuse.studies.outcome.names import check_names, check_predictors
 from reperfuse.studies.requirements import requirements
 
 LIBRARY = Path(reperfuse.__file__).resolve().parent.parent

@@ -113,7 +113,6 @@ rule outcome_score:
         out("benchmarks/outcome_score.tsv")
     params:
         cfg=OUTCOME,
-        cohorts=EXTERNAL,
         code=code("outcome_score", "study"),
         src=[Path(MANIFESTS[name]).name for name in ["", *EXTERNAL]],
     conda:
@@ -140,6 +139,7 @@ rule outcome_judge:
         training=rules.outcome_fit.output.training,
         permutation=rules.outcome_fit.output.permutation,
         scores=rules.outcome_score.output.scores,
+        unscored=rules.outcome_score.output.left_out,
         domain=rules.outcome_score.output.domain,
         paper=ROOT / "resources/papers/outcome.tsv",
         checklist=ROOT / "resources/tripod_ai.tsv",
@@ -155,8 +155,7 @@ rule outcome_judge:
     benchmark:
         out("benchmarks/outcome_judge.tsv")
     params:
-        cfg=OUTCOME,
-        assumed=ASSUMED,
+        cfg={**OUTCOME, "assumed": ASSUMED},
         code=code("outcome_judge", "study"),
         src=[Path(MANIFESTS[name]).name for name in ["", *EXTERNAL]],
     conda:
@@ -245,13 +244,3 @@ rule fetch_weights:
         runtime=60,
     script:
         "../../scripts/fetch_weights.py"
-
-
-rule outcome:
-    input:
-        predicts("report/outcome.html", "outcome/predictions.tsv"),
-
-
-rule score:
-    input:
-        predicts("outcome/scores.tsv"),

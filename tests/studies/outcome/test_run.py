@@ -58,7 +58,8 @@ def test_variants_and_other_targets_are_judged_on_the_first_folds(done) -> None:
     names = {f"{base}[{change}]" for base in (PRIMARY, COMPARATOR) for change in (
         "c=1", "components=4", "method=pls", "kernel=rbf", "order=concat_then_pca", "lesion=raw", "platt=none",
     )}  # fmt: skip
-    assert {p.configuration for p in extra} == names
+    names |= {f"{base}[control={one}]" for base in (PRIMARY, COMPARATOR) for one in ("noise", "noise alone")}
+    assert {p.configuration for p in extra} == names | {f"{PRIMARY}[control=identifier alone]"}
     other = [p for p in found.predictions if p.target == "mrs_3m<=2"]
     assert {p.configuration for p in other} == {PRIMARY, COMPARATOR} and {p.repeat for p in other} == {1}
     first = {(p.configuration, p.participant_id): p.fold for p in found.predictions if p.repeat == 1}

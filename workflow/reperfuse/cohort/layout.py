@@ -56,6 +56,12 @@ def images_of(thresholds: Iterable[float]) -> dict[str, tuple[str, ...]]:
     return {**_FIXED, "lesions": tuple(names)}
 
 
+def criteria_of(lesions: Mapping[str, Any]) -> list[str]:
+    """Return every criterion that ``lesions.tsv`` may hold, and ``lesion`` for the one that counts."""
+    cuts = [f"adc{cut:g}{raw}" for cut in lesions["thresholds"] for raw in ("", "_raw")]
+    return [*cuts, *(f"adcp{one:g}" for one in lesions["percentiles"]), "given", "lesion"]
+
+
 def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the steps that a patient's images allow, in order.
 

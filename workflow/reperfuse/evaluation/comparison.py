@@ -58,7 +58,8 @@ def compare(
     Returns
     -------
     list of dict
-        One row per test in the order of `TESTS`, the last only with repeats: ``test``, ``difference`` (first − second), ``ci_low``,
+        One row per test in the order of `TESTS`, the last only with repeats:
+        ``test``, ``difference`` (first − second), ``ci_low``,
         ``ci_high``, ``statistic`` (z; ΔAUC; t; t; t), ``p`` (two-sided), ``n`` (patients), ``note``. DeLong
         takes rows as independent: where a patient has several there is only the difference.
 

@@ -222,9 +222,7 @@ def _statistic(metric: str, y: Array, p: Array) -> Callable[[Array], float | Non
     return {"brier": brier, "average_precision": average}.get(metric, counted)
 
 
-def _over_repeats(
-    head: Row, repeats: Sequence[tuple[Array, Array]]
-) -> list[Row]:
+def _over_repeats(head: Row, repeats: Sequence[tuple[Array, Array]]) -> list[Row]:
     found = [metrics(y, p, whole=False) for y, p in repeats]
     rows = []
     for metric in found[0]:

@@ -114,6 +114,24 @@ def session_ids(manifest: Manifest) -> dict[str, str]:
     return dict(manifest["session_ids"])
 
 
+def refusals_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return why no embedding could be made at all: weights that are absent or not what they should be."""
+    faults = [Fault(**fault) for record in records if record["step"] == "embed" for fault in record["faults"]]
+    return sorted({fault.reason for fault in faults if fault.code in ("E200", "E201")})
+
+
+def about_of(study: Outcome) -> dict[str, dict[str, str]]:
+    """Return participant_id → side of the lesion and scanner, by which subgroups are told apart."""
+    found: dict[str, dict[str, str]] = {}
+    for one in study.eligible():
+        row = study.sources.clinical.get(one, {})
+        scan = study.sources.scans.get(one, {}).get("J0", {})
+        values = {"lesion_side": row.get("lesion_side"), "vendor": row.get("vendor") or scan.get("vendor")}
+        values["field_t"] = scan.get("field_t")
+        found[one] = {name: str(value) for name, value in values.items() if value is not None}
+    return found
+
+
 def stamps_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the weights of the embeddings are, if they are not MedicalNet's."""
     found = {

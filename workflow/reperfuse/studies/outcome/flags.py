@@ -12,6 +12,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reperfuse.evaluation.thresholded import consistent
+
 COLUMNS = ("flag", "configuration", "value", "limit", "raised", "sentence")
 # Blocks of predictors that are learnt from the image itself; volumes and territories are measured on it.
 IMAGE_BLOCKS = ("mri", "mask")
@@ -157,6 +159,20 @@ def calibration_slope(configuration: str, slope: float | None, *, low: float, hi
     why = "probabilities are too extreme" if slope < low else "probabilities are too timid"
     sentence = f"The calibration slope is {slope:.2f} (limits {limit}; 1 is ideal)"
     return _row(flag, configuration, slope, limit, not low <= slope <= high, sentence, why)
+
+
+def consistent_metrics(
+    configuration: str, shown: Mapping[str, float | None], sizes: Mapping[str, Any]
+) -> Row:
+    """Flag metrics that cannot come from one confusion matrix, as of a table that mixes averages."""
+    contradictions = consistent(shown, n=sizes["n"], n_positive=sizes["n_positive"], tolerance=1e-6)
+    sentence = (
+        "; ".join(contradictions)
+        or "Accuracy, sensitivity, specificity and their kin come from one confusion matrix"
+    )
+    return _row(
+        "consistent_metrics", configuration, len(contradictions), 0, bool(contradictions), sentence, "do not trust them"
+    )  # fmt: skip
 
 
 def missing_predictors(configuration: str, missing_share: Mapping[str, float], *, limit: float) -> Row:

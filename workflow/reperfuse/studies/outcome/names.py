@@ -1,12 +1,14 @@
-"""The configurations' names and the blocks behind each; standard library only, because the Snakefile asks too."""
+"""The configurations' names and the blocks behind each; no numerical library, because the Snakefile asks too."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from reperfuse.cohort.variables import STANDARD
 from reperfuse.core.errors import ConfigError
+from reperfuse.evaluation.leakage import check_known
 
 # The paper's rows, then those that say where the information comes from.
 ROWS = ("{i}", "clinical", "{i}+lesion", "clinical+lesion", "{i}+clinical", "{i}+clinical+lesion")
@@ -49,6 +51,18 @@ def wanted(section: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def declared(section: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the primary configuration and what it is compared with.
+
+    What the configuration leaves empty is everything at the last visit, against everything at the first one; of a
+    single visit, against its clinical data alone.
+    """
+    image, visits = image_name(section), sorted(section["visits"])
+    primary = f"{visits[-1]}_{image}+clinical+lesion"
+    comparator = f"{visits[0]}_{image}+clinical+lesion" if len(visits) > 1 else f"{visits[0]}_clinical"
+    return section["primary"] or primary, section["comparator"] or comparator
+
+
 def check_names(section: Mapping[str, Any]) -> None:
     """Refuse names of configurations that the study does not know.
 
@@ -58,11 +72,63 @@ def check_names(section: Mapping[str, Any]) -> None:
         ``primary``, ``comparator`` or one of ``frozen`` is none of the names; the nearest is named.
     """
     known = [*wanted(section), *COMPARATORS]
-    asked = [("primary", section["primary"]), ("comparator", section["comparator"])]
-    for key, name in [*asked, *(("frozen", one) for one in section["frozen"])]:
+    primary, comparator = declared(section)
+    for key, name in [
+        ("primary", primary),
+        ("comparator", comparator),
+        *(("frozen", one) for one in section["frozen"]),
+    ]:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-            raise ConfigError(f"`studies.outcome.{key}` names {name}, which is no configuration; {hint}")
-    if section["primary"] == section["comparator"]:
+            raise ConfigError(
+                f"`studies.outcome.{key}` names {name}, which is no configuration; {_near(name, known)}"
+            )
+    if primary == comparator:
         raise ConfigError("`studies.outcome.primary` and `comparator` are the same; name two configurations.")
+
+
+def check_predictors(
+    section: Mapping[str, Any], available_at: Mapping[str, str], criteria: Collection[str]
+) -> None:
+    """Refuse predictors that nothing is known of, or that are not known yet at the time of the prediction.
+
+    Parameters
+    ----------
+    section : mapping
+        ``studies.outcome``.
+    available_at : mapping
+        Variable of the tables → visit from which on it is known.
+    criteria : collection of str
+        Lesion criteria that the workflow measures.
+
+    Raises
+    ------
+    ConfigError
+        In one sentence, with the nearest name.
+    """
+    known = {name: variable.available_at for name, variable in STANDARD.items()} | dict(available_at)
+    wanted_at = {
+        "J0": section["clinical"]["J0"],
+        "J1": [*section["clinical"]["J0"], *section["clinical"]["J1"]],
+    }
+    for visit, variables in wanted_at.items():
+        for name in variables:
+            if name not in known:
+                raise ConfigError(
+                    f"`studies.outcome.clinical.{visit}` names {name}, which is neither a standard variable nor "
+                    f"one of the tables; {_near(name, list(known))}"
+                )
+        check_known(variables, visit, known, key=f"studies.outcome.clinical.{visit}")
+    for name in [
+        *section["lesion_criteria"],
+        *(one for few in section["sensitivity"]["lesion"].values() for one in few),
+    ]:
+        if name not in criteria:
+            raise ConfigError(
+                f"`studies.outcome` names the lesion criterion {name}, which is not measured; "
+                f"{_near(name, list(criteria))}"
+            )
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."

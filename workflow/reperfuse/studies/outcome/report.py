@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from reperfuse.core.version import VERSION
-from reperfuse.evaluation import judgement, power, tripod
+from reperfuse.evaluation import judgement, tripod
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.studies.outcome import domain, flags, judge
-from reperfuse.studies.outcome.assemble import grade_of
+from reperfuse.studies.outcome.assemble import about_of, grade_of
+from reperfuse.studies.outcome.checklist import checklist_facts
 from reperfuse.studies.outcome.judge import Case
+from reperfuse.studies.outcome.names import declared
 from reperfuse.studies.outcome.paper import PaperTable
 from reperfuse.studies.outcome.run import Run
+from reperfuse.studies.outcome.selected import has_j1
 from reperfuse.studies.outcome.study import Outcome
 
 Row = dict[str, Any]
@@ -30,7 +34,7 @@ class Judged:
     assumptions: Row
 
 
-def facts_of_run(study: Outcome, done: Run, stamps: Sequence[str]) -> Row:
+def facts_of_run(study: Outcome, done: Run, stamps: Sequence[str], refusals: Sequence[str] = ()) -> Row:
     """Return what the judge needs of the run beside its tables."""
     return {
         "groups": {one: study.groups.get(one, one) for one in study.eligible()},
@@ -41,6 +45,9 @@ def facts_of_run(study: Outcome, done: Run, stamps: Sequence[str]) -> Row:
         "impossible": study.impossible,
         "skipped": [row for row in done.skipped if "[" not in row["configuration"]],
         "stamps": list(stamps),
+        "refusals": list(refusals),
+        "n_folds": len({one.fold for one in done.predictions if one.repeat == 1}),
+        "about": about_of(study),
         "n_left_out": len(study.left_out),
         "predictors": {
             name: list(block.columns) for name, block in study.blocks.items() if not block.components
@@ -77,7 +84,10 @@ def case_of(
         target=f"{section['variable']}<={section['favourable_max']}",
         compared=tuple(facts.get("compared", ())),
         groups=facts.get("groups", {}),
-        clinical=manifest["clinical"],
+        clinical={
+            who: manifest["clinical"].get(who, {}) | facts.get("about", {}).get(who, {})
+            for who in {*manifest["clinical"], *facts.get("about", {})}
+        },
         grade=grade_of(section, manifest["clinical"], manifest["clinical"]),
         statistics=section["statistics"],
         salt=section["salt"],
@@ -96,8 +106,12 @@ def judged(
     permutation: Sequence[Mapping[str, str]],
     manifests: Sequence[Mapping[str, Any]],
     beyond: Sequence[Mapping[str, str]] = (),
+    unscored: Sequence[Mapping[str, str]] = (),
 ) -> Judged:
-    """Return every table, the summary and the assumptions of the study; ``beyond`` is ``scores-domain.tsv``."""
+    """Return every table, the summary and the assumptions of the study.
+
+    ``beyond`` is ``scores-domain.tsv``, ``unscored`` is ``scores-left-out.tsv``.
+    """
     metrics, by_fold = judge.measured(predictions, case, paper)
     made = judge.tables(predictions, case, facts["n_features"])
     warned = warnings(
@@ -114,6 +128,8 @@ def judged(
         "n_positive": positive,
         "target": case.target,
         "primary": dict(zip(("first", "second"), case.compared, strict=False)),
+        "primary_test": section["primary_test"],
+        "external": external(predictions, unscored, [one["name"] for one in manifests[1:]]),
         "notices": [*notices(facts, section, warned), *domain.notices(outside, most=5)],
         "domain": outside,
         "stamps": [*facts["stamps"], *([section["title_note"]] if section["title_note"] else [])],
@@ -132,6 +148,25 @@ def judged(
     return Judged(tables, summary, {"study": "outcome", "assumed": summary["assumptions"]})
 
 
+def external(
+    predictions: Sequence[Prediction], unscored: Sequence[Mapping[str, str]], names: Sequence[str]
+) -> dict[str, Row]:
+    """Return, for each external cohort, how many were scored and labelled, how many not, and the commonest reason."""
+    found = {}
+    for name in names:
+        split = f"external:{name}"
+        scored = {one.participant_id: one.y_true for one in predictions if one.split == split}
+        missing = {row["participant_id"]: row["reason"] for row in unscored if row["split"] == split}
+        reasons = Counter(why for who, why in missing.items() if who not in scored)
+        found[name] = {
+            "n_scored": len(scored),
+            "n_labelled": sum(value is not None for value in scored.values()),
+            "n_left_out": reasons.total(),
+            "why": reasons.most_common(1)[0][0] if reasons else "",
+        }
+    return found
+
+
 def title_of(section: Mapping[str, Any]) -> str:
     """Return the study's title with what must be said of the data."""
     image = "ADC maps" if section["image"] == "adc" else "lesion masks"
@@ -144,10 +179,12 @@ def title_of(section: Mapping[str, Any]) -> str:
 def notices(facts: Mapping[str, Any], section: Mapping[str, Any], warned: Sequence[Row]) -> list[str]:
     """Return what a reader has to know before the numbers."""
     found = [f"{name} was not made: {why}." for name, why in facts["impossible"].items()]
+    found_first = [f"No image was embedded: {why}." for why in facts.get("refusals", ())]
     if len(found) > 3:
         reasons = sorted(set(facts["impossible"].values()))
         found = [f"{len(found)} configurations were not made: {'; '.join(reasons)}."]
-    for name in (section["primary"], section["comparator"]):
+    found = found_first + found
+    for name in declared(section):
         if name not in facts["compared"]:
             found.append(f"{name}, which was to be compared, could not be made from these data.")
     if facts["n_left_out"]:
@@ -211,6 +248,11 @@ def warnings(
                 flags.image_alone_by_chance(name, whole["ci_low"], whole["ci_high"], chance=limits["chance"])
             )
     for name in case.compared:
+        shown = {
+            key: row["estimate"] for (one, key, how), row in value.items() if (one, how) == (name, "pooled")
+        }
+        if shown:
+            rows.append(flags.consistent_metrics(name, shown, value[name, "auc", "pooled"]))
         slope = value.get((name, "calibration_slope", "pooled"), {}).get("estimate")
         rows.append(flags.calibration_slope(name, slope, low=limits["slope_low"], high=limits["slope_high"]))
     tests = {row["test"]: row["p"] for row in comparisons if row["role"] == "primary"}
@@ -220,11 +262,7 @@ def warnings(
         rows.append(flags.naive_test_only(both, naive, tests, alpha=limits["alpha"]))
     rows.append(flags.missing_predictors("all", facts["missing"], limit=limits["missing_share"]))
     if {"J0", "J1"} <= set(section["visits"]):
-        there = [
-            "adc" in visits.get("J1", {})
-            for visits in manifest["active"].values()
-            if "adc" in visits.get("J0", {})
-        ]
+        there = list(has_j1(manifest, section["image"]).values())
         rows.append(flags.without_j1("all", len(there), there.count(False), limit=limits["without_j1"]))
     null = [float(row["auc"]) for row in permutation if row["draw"] != "0" and row["auc"]]
     if null and case.compared:
@@ -235,67 +273,3 @@ def warnings(
             )
         )
     return sorted(rows, key=lambda row: -row["raised"])
-
-
-def checklist_facts(
-    summary: Row,
-    metrics: Sequence[Row],
-    case: Case,
-    facts: Mapping[str, Any],
-    section: Mapping[str, Any],
-    manifests: Sequence[Mapping[str, Any]],
-) -> dict[str, str]:
-    """Return the answers that a run can give to the checklist."""
-    n, positive = summary["n"], summary["n_positive"]
-    width = max((facts["n_features"].get(name, 0) for name in case.compared), default=0)
-    whole = [
-        row for row in metrics
-        if row["metric"] == "auc" and row["estimator"] == "pooled" and row["configuration"] in case.compared
-        and row["split"] == "cv" and row["target"] == case.target and row["estimate"] is not None
-    ]  # fmt: skip
-    spoken = "; ".join(
-        f"{row['configuration']} {row['estimate']:.3f}"
-        + (f" ({row['ci_low']:.3f} to {row['ci_high']:.3f})" if row["ci_low"] is not None else "")
-        for row in whole
-    )
-    found = {
-        "title": summary["title"] + ": development and internal validation of a prediction model.",
-        "objectives": f"Development and cross-validation; primary comparison {' against '.join(case.compared)}.",
-        "source_of_data": f"A BIDS dataset of {len(manifests[0]['folders'])} patients.",
-        "eligibility": f"An image ({section['image']}) of {' and '.join(section['visits'])} and {section['variable']}.",
-        "data_preparation": "The same checks, units and masks for every patient; see the cohort's page.",
-        "outcome": f"{section['variable']} at most {section['favourable_max']}. {section['title_note']}".strip(),
-        "predictors": "; ".join(
-            f"{name}: {', '.join(columns)}" for name, columns in facts["predictors"].items()
-        ),
-        "missing_data": "Median or more frequent value of the training fold and an indicator; "
-        + (
-            ", ".join(f"{name} {100 * share:.0f} %" for name, share in facts["missing"].items())
-            or "none missing"
-        )
-        + ".",
-        "analysis_split": f"{section['n_folds']} folds stratified by outcome, groups ({section['group']}) together, "
-        f"{section['repeats']} repeats.",
-        "predictor_handling": "Scaled to SD 1 in the training fold; volumes as log1p(ml); embeddings as at most "
-        f"{section['pca']['components']} principal components.",
-        "model_type": f"Support vector machine, {section['classifier']['kernel']} kernel, "
-        f"C = {section['classifier']['c']:g}.",
-        "performance_measures": "AUC (DeLong), average precision, calibration, Brier score, net benefit, "
-        "conformal sets.",
-        "class_imbalance": "Classes weighed by the inverse of their frequency; recalibrated by Platt's method on "
-        "inner folds.",
-        "model_output": f"A probability; classes are cut at {judgement.THRESHOLD:g}.",
-        "participant_flow": f"{n} patients, {positive} with the outcome, {n - positive} without; "
-        "who was left out stands in left-out.tsv.",
-        "analysis_sizes": f"{n} patients, {positive} with the outcome.",
-        "model_availability": "Arrays and card of each frozen configuration in models/.",
-        "performance": f"AUC {spoken}." if spoken else "",
-        "code_availability": f"Reperfuse {VERSION}.",
-        "limitations": summary["power"].get("statement", ""),
-    }
-    if width and 0 < positive < n:
-        found["sample_size"] = power.sample_size_note(
-            positive, n - positive, width, minimum=section["flags"]["events_per_parameter"],
-            nagelkerke=0.15, shrinkage=0.9, margin=0.05,
-        )  # fmt: skip
-    return {name: text for name, text in found.items() if text}

@@ -71,7 +71,7 @@ def run(
         study.systems(), labels[primary], folds, audit, target=primary, session_ids=sessions, salt=salt
     )
     once = {1: folds[1]}
-    tried = study.sensitivity()
+    tried = study.sensitivity() | study.controls()
     uncalibrated = {
         f"{name}[platt=none]": study.recipes[name].with_(platt_folds=0) for name in study.compared
     }

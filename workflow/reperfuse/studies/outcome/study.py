@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.leakage import MOMENTS, check_known
 from reperfuse.studies.outcome import data
 from reperfuse.studies.outcome.blocks import Block
 from reperfuse.studies.outcome.configurations import comparators, main_recipes, variants
 from reperfuse.studies.outcome.model import Workshop
-from reperfuse.studies.outcome.names import image_name
+from reperfuse.studies.outcome.names import declared, image_name
 from reperfuse.studies.outcome.recipe import Recipe
 from reperfuse.studies.outcome.scores import SCORES
 from reperfuse.studies.outcome.systems import RecipeSystem, systems
@@ -124,7 +125,36 @@ class Outcome:
             for visit in section["visits"]:
                 name = f"{visit}:lesion {method}"
                 found[name] = data.volume_block(name, visit, criteria, ids, sources)
+        found |= self._controls(found, ids)
         return {name: block for name, block in found.items() if data.complete(block).any()}
+
+    def _controls(self, found: Mapping[str, Block], ids: Sequence[str]) -> dict[str, Block]:
+        """Return noise of the shape of each image block, and a number made from each patient's name."""
+        salt, made = self.section["salt"], {}
+        if "noise" in self.section["controls"]:
+            for name in [name for name in found if name.endswith(f":{self.image}")]:
+                shape = found[name].values.shape
+                noise = np.random.default_rng(seed_of(salt, "noise", name)).standard_normal(shape)
+                made[f"{name} noise"] = Block(f"{name} noise", found[name].columns, noise, components=True)
+        if "identifier" in self.section["controls"]:
+            numbers = np.array([[seed_of(salt, "identifier", one) / 2**32] for one in ids]).reshape(-1, 1)
+            made["J0:identifier"] = Block("J0:identifier", ("identifier",), numbers)
+        return made
+
+    def controls(self) -> dict[str, RecipeSystem]:
+        """Return negative controls: the compared configurations on noise in place of their image, and on a name."""
+        found: dict[str, Recipe] = {}
+        for name in self.compared:
+            recipe = self.recipes[name]
+            blocks = tuple(f"{one} noise" if f"{one} noise" in self.blocks else one for one in recipe.blocks)
+            if blocks != recipe.blocks:
+                found[f"{name}[control=noise]"] = recipe.with_(blocks=blocks)
+                only = tuple(one for one in blocks if one.endswith(" noise"))
+                found[f"{name}[control=noise alone]"] = recipe.with_(blocks=only)
+        if self.compared and "J0:identifier" in self.blocks:
+            base = self.recipes[self.compared[0]]
+            found[f"{self.compared[0]}[control=identifier alone]"] = base.with_(blocks=("J0:identifier",))
+        return systems(self.workshop, found)
 
     @cached_property
     def workshop(self) -> Workshop:
@@ -150,8 +180,7 @@ class Outcome:
     @property
     def compared(self) -> tuple[str, ...]:
         """The primary configuration and its comparator, as far as they can be made."""
-        named = (self.section["primary"], self.section["comparator"])
-        return tuple(dict.fromkeys(one for one in named if one in self.recipes))
+        return tuple(dict.fromkeys(one for one in declared(self.section) if one in self.recipes))
 
     def sensitivity(self) -> dict[str, RecipeSystem]:
         """Return the compared configurations with one choice changed at a time."""
