@@ -279,6 +279,26 @@ def test_who_has_the_image_of_one_visit_alone_is_embedded(workspace: Workspace) 
     assert "J0_lesion.nii.gz" in planned and "J1_lesion.nii.gz" not in planned
 
 
+def test_a_limit_of_a_warning_and_another_bootstrap_refit_nothing(workspace: Workspace) -> None:
+    workspace.edit("config.yaml", "    repeats: 2\n", "    repeats: 2\n    flags: {fold_sd: 0.5}\n")
+    workspace.edit("config.yaml", "bootstrap: 20", "bootstrap: 21")
+    planned = workspace.jobs("--dry-run", "--cores", "1", "outcome", "score")
+    assert planned["outcome_fit"] == planned["embed"] == 0 and planned["outcome_judge"] == 1
+
+
+def test_weights_that_are_there_outlive_a_fetch_that_fails(workspace: Workspace) -> None:
+    weights = workspace.path / "weights.safetensors"
+    weights.write_bytes(b"a user's own")
+    card = {"repository": "another/repository", "filename": "x.pth", "revision": "a" * 40}
+    weights.with_name(f"{weights.name}.json").write_text(json.dumps(card))
+    given = "    repeats: 2\n    encoder: {weights: weights.safetensors}\n"
+    workspace.edit("config.yaml", "    repeats: 2\n", given)
+    workspace.snakemake("--cores", "1", "fetch_weights")
+    assert weights.read_bytes() == b"a user's own"
+    record = json.loads((workspace.path / "results/work/fetch_weights.json").read_text())
+    assert [fault["code"] for fault in record["faults"]] == ["E200"]
+
+
 def test_a_fresh_run_gives_the_same_predictions(scored: Path, tmp_path: Path) -> None:
     again = make(tmp_path / "again")
     again.snakemake("--cores", "1", "--quiet", "--", "outcome")

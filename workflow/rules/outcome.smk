@@ -48,7 +48,7 @@ rule outcome_fit:
     benchmark:
         out("benchmarks/outcome_fit.tsv")
     params:
-        cfg={key: value for key, value in OUTCOME.items() if key not in ("saliency", "finetune")},
+        cfg=FITTED,
         code=code("outcome_fit", "study"),
         src=Path(MANIFEST).name,
     conda:
@@ -229,12 +229,13 @@ rule fetch_weights:
     """Fetch and convert the published weights, by name only: the one rule that needs the network."""
     output:
         record=work("fetch_weights.json"),
-        weights=OUTCOME["encoder"]["weights"] or "resources/weights/resnet_50_23dataset.safetensors",
     log:
         out("logs/fetch_weights.log"),
     benchmark:
         out("benchmarks/fetch_weights.tsv")
     params:
+        # No output: Snakemake removes those before a job begins, and what was fetched before must outlive a failure.
+        weights=OUTCOME["encoder"]["weights"] or "resources/weights/resnet_50_23dataset.safetensors",
         code=code("fetch_weights", "fetch"),
     conda:
         "../../envs/fetch.yaml"

@@ -6,6 +6,12 @@ ENCODER = {
     **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"]),
 }
 SEEN = {key: value for key, value in OUTCOME["encoder"].items() if key not in ("weights", "precision")}
+# What the cross-validation and the frozen models follow from; a limit of a warning is none of it.
+FITTED = {
+    **{k: v for k, v in OUTCOME.items() if k not in ("flags", "selection", "saliency", "finetune")},
+    "encoder": {key: value for key, value in OUTCOME["encoder"].items() if key != "weights"},
+    "statistics": {key: OUTCOME["statistics"][key] for key in ("level", "permutations", "refits")},
+}
 LABEL = f"{OUTCOME['variable']}<={OUTCOME['favourable_max']}"
 # Patient → visits of the study whose image is there; a model of J0 alone is for whoever has that of J0.
 SEEN_AT = {
