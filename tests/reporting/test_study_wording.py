@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from reperfuse.reporting import study_plots
+from reperfuse.reporting import curves, study_plots
 from reperfuse.reporting.study_listing import spread_table
 from reperfuse.reporting.study_page import study_page
 from reperfuse.reporting.study_reading import CALIBRATED, POOLED, READING, WORDS
@@ -47,6 +47,7 @@ def test_components_are_drawn_without_a_direction(monkeypatch: pytest.MonkeyPatc
         names = [label.get_text() for label in axes.get_yticklabels()]
         drawn.update(zip(names, axes.patches, strict=True))
         drawn["legend"] = [text.get_text() for text in figure.legends[0].get_texts()]
+        drawn["bars"] = len(axes.containers) - len(names)
         drawn["beside"] = [text.get_text() for text in axes.texts]
 
     monkeypatch.setattr(study_plots, "finished", caught)
@@ -64,6 +65,7 @@ def test_components_are_drawn_without_a_direction(monkeypatch: pytest.MonkeyPatc
     assert age.get_x() == 0 and len(set(age.get_facecolor()[:3])) == 3
     assert other.get_width() == pytest.approx(-0.2), "a sign that is given is kept"
     assert drawn["legend"] == ["J1:clinical", "component of the image: size only"]
+    assert drawn["bars"] == 2, "no interval is drawn beside a component"
     assert drawn["beside"][:2] == ["size only", "90 %"]
     assert any("components of the image: size only" in said for said in READING["coefficients"])
 
@@ -190,3 +192,16 @@ def test_other_cohorts_are_kept_from_the_primary_comparison() -> None:
     assert "DeLong" in "\n".join(markdown(table, view))
     alone = StudyView(comparisons=rows[:1])
     assert primary_sentences(alone, "AUC") == ["No primary comparison was made."]
+
+
+def test_predictions_of_another_outcome_are_not_counted_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        curves, "finished", lambda figure, *_, **__: said.extend(a.get_xlabel() for a in figure.axes)
+    )
+    row = {"configuration": "a", "split": "cv", "y_true": "1", "y_score": "0.7"}
+    point = {"configuration": "a", "stage": "after", "mean_score": "0.5", "observed": "0.5"}
+    rows = [row | {"target": target} for target in ("mine", "mine", "other", "")]
+    view = StudyView({"target": "mine"}, predictions=rows, calibration=[point])
+    curves.calibration(view)
+    assert "predicted probability (n = 3)" in said

@@ -74,7 +74,7 @@ def roc(view: StudyView) -> Drawn:
             handles=handles,
             loc="outside right center",
             frameon=False,
-            title="AUC (95 % CI)",
+            title="AUC (approximate 95 % CI)",
             fontsize=8,
             title_fontsize=9,
             alignment="left",
@@ -127,13 +127,18 @@ def calibration(view: StudyView) -> Drawn:
             Line2D([], [], color=SECOND, linewidth=6, alpha=0.6, label="scores without"),
         ]
         figure.legend(
-            handles=handles, loc="outside lower left", ncols=2 if len(names) < 2 else 4, frameon=False
+            handles=handles,
+            loc="outside lower left",
+            ncols=2 if len(names) < MOST_PANELS else 4,
+            frameon=False,
         )
         return finished(figure, view, label="Calibration before and after Platt scaling", note=note)
 
 
 def _scores(axes: Axes, view: StudyView, name: str) -> None:
-    mine = [r for r in view.predictions if r["configuration"] == name and r.get("split") == "cv"]
+    mine = [
+        r for r in view.on_target(view.predictions) if r["configuration"] == name and r.get("split") == "cv"
+    ]
     pairs = [pair for r in mine if (pair := numbers(r, "y_true", "y_score"))]
     for label, colour in ((1.0, FIRST), (0.0, SECOND)):
         scores = [score for truth, score in pairs if truth == label]

@@ -42,7 +42,11 @@ SIZE_ONLY: dict[str, Any] = {"facecolor": "#b8b8b8", "edgecolor": QUIET, "linest
 
 def fold_spread(view: StudyView) -> Drawn:
     """Return the measure of each fold and repeat as dots, mean and SD, and the paper's mean and SD."""
-    folds = [r for r in view.metrics_by_fold if r.get("metric") == view.metric and r.get("split") == "cv"]
+    folds = [
+        r
+        for r in view.on_target(view.metrics_by_fold)
+        if r.get("metric") == view.metric and r.get("split") == "cv"
+    ]
     mine: dict[str, list[Row]] = {}
     for row in folds:
         mine.setdefault(row["configuration"], []).append(row)
@@ -169,9 +173,9 @@ def coefficients(view: StudyView) -> Drawn:
                     axes.barh(place, size, left=-size / 2, height=0.68, **SIZE_ONLY)
                 else:
                     axes.barh(place, size, height=0.68, color=colours[row.get("block", "")], alpha=0.75)
-                axes.errorbar(
-                    size, place, xerr=bars(row, size), fmt="none", ecolor=INK, elinewidth=1, capsize=2
-                )
+                    axes.errorbar(
+                        size, place, xerr=bars(row, size), fmt="none", ecolor=INK, elinewidth=1, capsize=2
+                    )
                 axes.annotate(
                     "size only" if _undirected(row) else _share(row.get("sign_stability")),
                     (1.02, place),

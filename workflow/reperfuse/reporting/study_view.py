@@ -148,6 +148,10 @@ class StudyView:
         """Return the row of ``metrics.tsv``; an empty one where there is none."""
         return self._index.get((configuration, split, metric, estimator), {})
 
+    def on_target(self, rows: Rows) -> Rows:
+        """Return the rows on the study's own outcome, or on none in particular; other cuts have rows of their own."""
+        return [row for row in rows if row.get("target") in (None, "", self.target)]
+
     def paper(self, configuration: str) -> Paper:
         """Return what the paper reports for a configuration."""
         for estimator in ("fold_mean", "pooled", "repeats"):
