@@ -29,6 +29,8 @@ with job:
     for name, (rows, columns) in selected.tables(study, manifest).items():
         write_table(out[name], rows, columns)
     directions.write_directions(out.directions, next(iter(study.compared), ""), done.directions)
-    frozen.write_models(
-        Path(out.models), done.frozen, report.card(study, labels, stamps), domain.domains(study, done.frozen)
+    models, job.facts["not_frozen"] = frozen.shareable(done.frozen)
+    card = report.card(
+        study, labels, stamps, weights=assemble.weights_of(job.all_records), atlases=manifest["atlases"]
     )
+    frozen.write_models(Path(out.models), models, card, domain.domains(study, models))

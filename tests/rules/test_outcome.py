@@ -245,6 +245,7 @@ def test_the_page_says_what_it_is_for_and_where_the_data_are_from(scored: Path) 
     for path in cards:
         card = json.loads(path.read_text())
         assert card["use"].startswith("Research use only") and card["n"] == PATIENTS
+        assert card["n_positive"] + card["n_negative"] == PATIENTS and card["lesion_criteria"] == ["given"]
         assert "sub-" not in path.read_text() and str(scored) not in path.read_text()
 
 

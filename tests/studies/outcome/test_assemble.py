@@ -143,6 +143,17 @@ def test_only_patients_without_a_label_of_the_main_cohort_are_new_to_the_model()
     assert split == "external:centre2" and ids == [f"sub-{i}" for i in range(1, 6)]
 
 
+def test_weights_are_told_once_whatever_they_are() -> None:
+    mine = {"kind": "MedicalNet", "text": "MedicalNet: a at b, c", "sha256": "1" * 64}
+    chunk = {"step": "embed", "facts": {"weights": mine}}
+    others = [
+        {"step": "embed", "facts": {}},
+        {"step": "embed", "facts": {"weights": {}}},
+        {"step": "lesions", "facts": {}},
+    ]
+    assert assemble.weights_of([chunk, *others, chunk]) == [mine] and assemble.weights_of(others) == []
+
+
 def test_weights_that_are_not_medicalnets_are_stamped_once() -> None:
     def chunk(kind: str | None) -> dict[str, Any]:
         facts = {"weights": {"kind": kind, "text": f"NOT MedicalNet: {kind}", "sha256": ""}} if kind else {}

@@ -62,14 +62,14 @@ def test_a_range_is_that_of_percentiles_and_says_how_many_it_rests_on(model) -> 
     known = domain.training_domain(recipe, values, [{"J0": SCAN}] * N)
     age = values["J0:clinical"][:, 0]
     assert known["J0:clinical age"] == {
-        "low": np.nanmin(age),
-        "high": np.nanmax(age),
+        "low": np.floor(np.nanmin(age)),
+        "high": min(np.ceil(np.nanmax(age)), 90),
         "n": N - 5,
     }
     components = recipe.blocks[0].transform(values["J0:mri"])
     mahalanobis = np.sqrt((components @ np.linalg.inv(np.cov(components.T, ddof=0)) * components).sum(1))
     assert known["J0:mri distance"]["low"] is None
-    assert known["J0:mri distance"]["high"] == pytest.approx(mahalanobis.max())
+    assert known["J0:mri distance"]["high"] == np.ceil(10 * mahalanobis.max()) / 10
     assert known["J0 vendor"] == {"levels": ["Siemens"], "n": N}
     assert not [name for name in known if "territories" in name]
     # A card is JSON, and nothing in it may point to a patient.
@@ -80,6 +80,32 @@ def test_nobody_of_a_small_cohort_lies_outside_its_own_ranges(model) -> None:
     recipe, values = model
     scans = [{"J0": SCAN}] * N
     assert beyond(recipe, domain.training_domain(recipe, values, scans), values, scans) == []
+
+
+@given(value=st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6), up=st.booleans())
+def test_ends_of_few_patients_are_rounded_outwards_to_two_digits(value: float, up: bool) -> None:
+    found = domain.outwards(value, up=up)
+    slack = 1e-8 * abs(value)
+    assert found >= value - slack if up else found <= value + slack
+    assert abs(found - value) <= 0.1 * abs(value) + slack and float(f"{found:.1e}") == found
+    assert domain.outwards(found, up=up) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [(0.13, 0.13, 0.13), (2.345, 2.3, 2.4), (99.5, 99, 100), (-0.0451, -0.046, -0.045), (0, 0, 0), (1234, 1200, 1300)],
+)  # fmt: skip
+def test_rounding_outwards(value: float, low: float, high: float) -> None:
+    assert (domain.outwards(value, up=False), domain.outwards(value, up=True)) == (low, high)
+
+
+def test_who_is_older_than_90_counts_as_90_and_lies_not_outside(model) -> None:
+    recipe, values = model
+    old = changed(values, "J0:clinical", 7, 0, 97.3)
+    known = domain.training_domain(recipe, old, [{}] * N)
+    assert known["J0:clinical age"]["high"] == 90
+    older = changed(old, "J0:clinical", 8, 0, 103.0)
+    assert beyond(recipe, known, older, [{}] * N) == []
 
 
 def test_of_many_patients_two_in_a_hundred_lie_outside(model) -> None:

@@ -16,6 +16,7 @@ from reperfuse.studies.outcome.frozen import (
     folder_name,
     from_arrays,
     read_models,
+    shareable,
     to_arrays,
     write_models,
 )
@@ -87,6 +88,30 @@ def test_models_lie_beside_their_index_under_names_that_shells_do_not_mind(
     before = {path: path.read_bytes() for path in index.parent.rglob("*") if path.is_file()}
     write_models(index, models, {"use": "Research use only."}, {name: {} for name in models})
     assert before == {path: path.read_bytes() for path in index.parent.rglob("*") if path.is_file()}
+
+
+def test_a_model_that_holds_features_of_single_patients_is_not_frozen(shop: Workshop, tmp_path: Path) -> None:
+    models = {"J0_mri": fit(shop), "J0_clinical": fit(shop, kernel="rbf")}
+    kept, apart = shareable(models)
+    assert (
+        list(kept) == ["J0_mri"]
+        and list(apart) == ["J0_clinical"]
+        and "single patients" in apart["J0_clinical"]
+    )
+    with pytest.raises(ValueError, match="J0_clinical"):
+        write_models(tmp_path / "models/index.json", models, {}, {name: {} for name in models})
+    assert not (tmp_path / "models").exists()
+
+
+def test_atlases_stand_on_cards_of_models_that_read_regions(shop: Workshop, tmp_path: Path) -> None:
+    regions = workshop(
+        Block("J0:territories", ("log1p a 1 (ml)",), np.random.default_rng(1).gamma(2, size=(20, 1)))
+    )
+    other = regions.fit(recipe("J0:territories"), np.arange(20), np.arange(20) % 2, seed=1)
+    models, about = {"image": fit(shop), "regions": other}, {"atlases": {"a": {"image": "0" * 32}}}
+    write_models(tmp_path / "index.json", models, about, {name: {} for name in models})
+    cards = {name: card for name, (_, card) in read_models(tmp_path / "index.json").items()}
+    assert "atlases" not in cards["image"] and cards["regions"]["atlases"] == about["atlases"]
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,12 @@ def stamps_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(found)
 
 
+def weights_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return kind, text and sha256 of the weights that made the embeddings, MedicalNet's as well."""
+    found = [record["facts"].get("weights") for record in records if record["step"] == "embed"]
+    return sorted(({**one} for one in {one["sha256"]: one for one in found if one}.values()), key=str)
+
+
 def unseen(
     section: Mapping[str, Any], manifest: Manifest, found: Sources, cohort: str
 ) -> tuple[str, list[str]]:

@@ -3,10 +3,14 @@
 A range holds from the 1st to the 99th percentile of the patients whom the model was fitted on, both rounded outwards
 to a value that one of them has; below a hundred patients it is from their least to their greatest value, and a
 patient like them lies outside it more often, by 2 / (n + 1). `n` says how many patients it rests on.
+
+A card goes to others, so that no range tells a single patient's value: below a hundred patients its ends are rounded
+outwards to two significant digits, and whoever is older than 90 counts as 90.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +25,8 @@ Row = dict[str, Any]
 # Visit → what `scanner.scan_of` says of the image.
 Scan = Mapping[str, Mapping[str, Any]]
 PERCENTILES = (1.0, 99.0)
+FEW = 100
+MOST_AGE = 90.0
 IMAGES = ("mri", "mask")
 # A region that few lesions reach has no range; what a lesion's place does to a model shows in its volume.
 WITHOUT_RANGE = "territories"
@@ -66,12 +72,23 @@ def training_domain(
             # Not interpolated, or of a score that few have above 0 the least mark would be outside.
             low = float(np.percentile(known, PERCENTILES[0], method="lower"))
             high = float(np.percentile(known, PERCENTILES[1], method="higher"))
+            if known.size < FEW:
+                low, high = outwards(low, up=False), outwards(high, up=True)
             found[name] = {"low": None if name.endswith(" distance") else low, "high": high, "n": known.size}
     for name, levels in words.items():
         counted = Counter(level for level in levels if level)
         if counted:
             found[name] = {"levels": sorted(counted), "n": counted.total()}
     return found
+
+
+def outwards(value: float, *, up: bool) -> float:
+    """Return a number rounded up or down to two significant digits; one that has no more stays."""
+    if value == 0:
+        return 0.0
+    exponent = math.floor(math.log10(abs(value))) - 1
+    mantissa = float(f"{value / 10.0**exponent:.9g}")  # 0.13 is 13 hundredths, and not a little more
+    return float(f"{math.ceil(mantissa) if up else math.floor(mantissa)}e{exponent}")
 
 
 def outside_domain(
@@ -192,7 +209,9 @@ def _predictors(
             distance = np.sqrt((block.transform(mine) ** 2).sum(axis=1))
             numbers[f"{block.name} distance"] = np.where(np.isnan(mine).all(axis=1), np.nan, distance)
         elif kind != WITHOUT_RANGE:
-            numbers |= {f"{block.name} {column}": mine[:, i] for i, column in enumerate(block.columns)}
+            for i, column in enumerate(block.columns):
+                capped = np.minimum(mine[:, i], MOST_AGE) if column == "age" else mine[:, i]
+                numbers[f"{block.name} {column}"] = capped
         if kind in IMAGES or kind.startswith("lesion"):
             visits |= dict.fromkeys(moment.split("-"))
     for visit in visits:

@@ -82,6 +82,19 @@ def folder_name(configuration: str) -> str:
     return configuration.replace("+", "-").replace("<=", "-le-")
 
 
+def shareable(models: Mapping[str, FittedRecipe]) -> tuple[dict[str, FittedRecipe], dict[str, str]]:
+    """Return the models that hold sums over patients alone, and configuration → why another is not frozen.
+
+    A rule with a kernel other than the linear one holds the features of single training patients.
+    """
+    apart = {
+        name: f"its {len(model.rule.support)} support vectors are the features of single patients"
+        for name, model in models.items()
+        if model.rule.support is not None
+    }
+    return {name: model for name, model in models.items() if name not in apart}, apart
+
+
 def write_models(
     index: Path,
     models: Mapping[str, FittedRecipe],
@@ -97,16 +110,26 @@ def write_models(
     models : mapping
         Configuration → model.
     about : mapping
-        What every card says: study, target, patients, settings of the image, variables, what it must not be used for.
+        What every card says: study, target, patients, settings of the image, variables, what it must not be used for;
+        ``atlases`` goes to models that read regions.
     domains : mapping
         Configuration → ranges of the predictors of those whom it was fitted on; see `domain.training_domain`.
+
+    Raises
+    ------
+    ValueError
+        A model holds features of single patients; see `shareable`.
     """
+    if apart := shareable(models)[1]:
+        raise ValueError(f"not to be frozen: {apart}")
     for configuration, model in models.items():
         arrays, card = to_arrays(model)
+        regions = any(block.name.endswith(":territories") for block in model.blocks)
         write_bundle(
             index.parent / folder_name(configuration),
             arrays,
-            {**about, **card, "configuration": configuration, "domain": domains[configuration]},
+            {key: value for key, value in about.items() if regions or key != "atlases"}
+            | {**card, "configuration": configuration, "domain": domains[configuration]},
         )
     write_json(index, {configuration: folder_name(configuration) for configuration in models})
 

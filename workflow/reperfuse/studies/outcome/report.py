@@ -56,8 +56,28 @@ def facts_of_run(study: Outcome, done: Run, stamps: Sequence[str], refusals: Seq
     }
 
 
-def card(study: Outcome, labels: Mapping[str, Mapping[str, int]], stamps: Sequence[str]) -> Row:
-    """Return what every frozen model's card says, beside its own numbers."""
+def card(
+    study: Outcome,
+    labels: Mapping[str, Mapping[str, int]],
+    stamps: Sequence[str],
+    *,
+    weights: Sequence[Mapping[str, str]] = (),
+    atlases: Mapping[str, Mapping[str, str]] | None = None,
+) -> Row:
+    """Return what every frozen model's card says, beside its own numbers.
+
+    Parameters
+    ----------
+    study : Outcome
+    labels : mapping
+        Target → participant_id → 0 or 1; the primary target first.
+    stamps : sequence of str
+        What must be said of the weights.
+    weights : sequence of mapping
+        ``kind``, ``text`` and ``sha256`` of the weights that made the embeddings.
+    atlases : mapping, optional
+        Name → content digests of ``image`` and ``labels``.
+    """
     target, known = next(iter(labels.items()))
     return {
         "study": study.name,
@@ -66,7 +86,11 @@ def card(study: Outcome, labels: Mapping[str, Mapping[str, int]], stamps: Sequen
         "target": target,
         "n": len(known),
         "n_positive": sum(known.values()),
+        "n_negative": len(known) - sum(known.values()),
         "stamps": list(stamps),
+        "weights": [dict(one) for one in weights],
+        "lesion_criteria": list(study.section["lesion_criteria"]),
+        "atlases": {name: dict(files) for name, files in (atlases or {}).items()},
         "image": study.section["image"],
         "encoder": {k: v for k, v in study.section["encoder"].items() if k != "weights"},
         "cell_mm": study.section["cell_mm"],
