@@ -203,7 +203,7 @@ def network_input(
     brain = images["brain"]
     mask = brain.like(brain.data > 0.5)
     values = np.ascontiguousarray(images["adc"].data, dtype="<f4")
-    own = seed_of(seed, values.shape, sha256_of(values).hexdigest())
+    own = seed_of(seed, values.shape, sha256_of(values.tobytes()).hexdigest())
     return model_input(images["adc"], mask, shape=shape, clip=clip, background=background, seed=own)
 
 

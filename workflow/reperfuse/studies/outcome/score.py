@@ -128,21 +128,19 @@ def prediction_sets(
     epsilon : float
         Error rate, per class.
     """
-    calibration: dict[tuple[str, str], list[Prediction]] = {}
+    calibration: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for one in known:
         if (one.split, one.repeat) == ("cv", 1) and one.y_true is not None:
-            calibration.setdefault((one.configuration, one.target), []).append(one)
+            mine = calibration.setdefault((one.configuration, one.target), [])
+            mine.append((one.y_true, one.y_score))
     rows: list[dict[str, Any]] = []
     for key in dict.fromkeys((one.configuration, one.target) for one in scores):
         if key not in calibration:
             continue
-        mine = [one for one in scores if (one.configuration, one.target) == key]
-        p = conformal.p_values_new(
-            [one.y_true for one in calibration[key]],
-            [one.y_score for one in calibration[key]],
-            [one.y_score for one in mine],
-        )
-        for one, inside in zip(mine, conformal.prediction_sets(p, epsilon=epsilon).tolist(), strict=True):
+        y, probability = zip(*calibration[key], strict=True)
+        new = [one for one in scores if (one.configuration, one.target) == key]
+        p = conformal.p_values_new(y, probability, [one.y_score for one in new])
+        for one, inside in zip(new, conformal.prediction_sets(p, epsilon=epsilon).tolist(), strict=True):
             names = {"split": one.split, "participant_id": one.participant_id, "configuration": key[0]}
             rows.append(names | {"epsilon": epsilon, "contains_1": inside[1], "contains_0": inside[0]})
     return rows
