@@ -157,7 +157,7 @@ def test_who_has_no_clinical_value_at_all_has_no_score_and_the_reason(models, ot
     found, reasons, beyond = scored(models, replace(others, clinical=bare))
     assert reasons == {"sub-003": "no clinical value"} and len(found) == 7 * len(CONFIGURATIONS)
     assert "sub-003" not in {row["participant_id"] for row in beyond}
-    nobody = dict.fromkeys(others.clinical, {})
+    nobody: dict[str, Any] = {who: {} for who in others.clinical}
     found, reasons, _ = scored(models, replace(others, clinical=nobody), "J0_clinical", "age+nihss")
     assert found == [] and reasons == dict.fromkeys(patients(8), "no clinical value")
     # One value is enough, as it is for those whom the model was fitted on.
