@@ -248,7 +248,7 @@ def _permutation(study: Outcome, ids: Sequence[str], y: Array, folds: Mapping[st
 
     groups = np.array([study.groups.get(one, one) for one in ids])
     null = pipeline_permutation(again, y, groups, draws=draws, seed=seed_of(study.section["salt"], "null"))
-    scores = [null.observed, *map(float, null.null)]
+    scores = [null.observed, *map(float, null.null), *[None] * null.dropped]
     return [{"configuration": name, "draw": draw, "auc": score} for draw, score in enumerate(scores)]
 
 
