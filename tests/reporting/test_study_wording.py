@@ -103,7 +103,7 @@ def test_permutation_is_called_what_it_is(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_pooled_auc_is_not_praised() -> None:
     for part in ("paper", "roc"):
         assert POOLED in READING[part]
-    for said in ("unbiased", "somewhat low", "approximate and somewhat narrow", "external validation"):
+    for said in ("unbiased", "somewhat low", "interval is approximate", "external validation"):
         assert said in POOLED
     view = StudyView({"main": ["a"]}, metrics=_estimates(a_pooled="0.6"))
     assert POOLED in page(view, "make", "x")

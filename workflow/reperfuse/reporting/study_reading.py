@@ -6,7 +6,7 @@ from __future__ import annotations
 # interval covers less often than it says.
 POOLED = (
     "The mean AUC over folds is unbiased. The pooled AUC ranks the scores of separately calibrated models together: "
-    "near chance it is somewhat low, and its interval is approximate and somewhat narrow. Neither is an external "
+    "near chance it is somewhat low, and its interval is approximate. Neither is an external "
     "validation."
 )
 READING: dict[str, tuple[str, ...]] = {

@@ -20,7 +20,7 @@ TEST_MEANINGS = {
     "label_swap": "paired permutation: the two predictions of each patient swapped at random",
     "corrected_t": "corrected resampled t: the AUCs of the folds, corrected for shared training patients",
     "corrected_t_repeats": "corrected t over all repeats: the same, with the folds of every repeat of the "
-    "cross-validation, so that it hangs less on one way of drawing folds",
+    "cross-validation; it hangs less on one way of drawing folds, and on noise finds differences too often",
     "naive_t": "naive t over folds: ignores that folds share patients and so finds differences too easily; "
     "shown as a warning only",
 }
