@@ -48,7 +48,9 @@ def records(what: str = "adc620") -> dict[str, dict[str, dict[str, Any]]]:
         row("J0", "given", 3.0, "right"),
         row("J1", "adc620", 5.0),
     ]
-    loads = [{"visit": "J0", "atlas": "arterial", "label": 3, "volume_ml": 0.5}]
+    loads = [
+        {"visit": "J0", "atlas": "arterial", "label": 3, "name": "MCA", "side": "left", "volume_ml": 0.5}
+    ]
     facts = {"rows": rows, "lesion": {"J0": what, "J1": "adc620"}, "loads": loads}
     return {"sub-1": {"lesions": {"facts": facts}}, "sub-2": {"prepare": {"facts": {}}}}
 
@@ -60,7 +62,7 @@ def test_volumes_sides_and_regions_come_from_the_records(what: str, ml: float, s
     found = assemble.sources(manifest(), records(what), {"sub-1": {"J0": np.ones(3)}})
     assert found.volumes["sub-1"]["J0", "adc480"] == 1.0 and found.volumes["sub-1"]["J1", "adc620"] == 5.0
     assert found.volumes["sub-1"]["J0", "lesion"] == ml and found.volumes["sub-1"]["J1", "lesion"] == 5.0
-    assert found.volumes["sub-2"] == {} and found.loads == {"sub-1": {"J0": {"arterial 3": 0.5}}}
+    assert found.volumes["sub-2"] == {} and found.loads == {"sub-1": {"J0": {"arterial 3 MCA (left)": 0.5}}}
     assert found.clinical["sub-1"] == {"age": 61.0, "mrs_3m": 0, "lesion_side": side}
     assert found.embeddings["sub-1"]["J0"].tolist() == [1, 1, 1]
 

@@ -42,7 +42,7 @@ def sources(manifest: Manifest, records: Records, vectors: Mapping[str, Mapping[
                 if row["visit"] == "J0" and row["side"] != "n/a":
                     clinical.setdefault(who, {})["lesion_side"] = row["side"]
         for row in facts.get("loads", ()):
-            region = f"{row['atlas']} {row['label']}"
+            region = f"{row['atlas']} {row['label']} {row['name']} ({row['side']})"
             loads.setdefault(who, {}).setdefault(row["visit"], {})[region] = row["volume_ml"]
     scans: dict[str, Mapping[str, Mapping[str, Any]]] = {}
     for steps in records.values():
