@@ -9,7 +9,7 @@ from reperfuse.learning.fetch import fetch, manifest
 with job:
     entry = manifest()
     job.facts["card"] = fetch(
-        Path(snakemake.params.weights),
+        Path(job.cfg["weights"]),
         repo=entry["repository"],
         filename=entry["filename"],
         revision=entry["revision"],
