@@ -61,8 +61,8 @@ lock: $(VENV)/.dev ## resolve the locks again; UPGRADE=--upgrade takes newer ver
 	$(COMPILE) --output-file requirements/fetch.txt requirements/fetch.in
 	$(COMPILE) --no-deps --output-file requirements/slurm.txt requirements/slurm.in
 
-weights: $(VENV)/.fetch ## fetch MedicalNet's weights from the Hugging Face hub into resources/weights
-	PYTHONPATH=workflow $(BIN)/python -m reperfuse.learning.fetch resources/weights/resnet_50_23dataset.safetensors
+weights: $(VENV)/.fetch ## fetch MedicalNet's weights from the Hugging Face hub into weights/
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.learning.fetch weights/resnet_50_23dataset.safetensors
 
 soop-outcome: $(VENV)/.default ## the outcome study on the 473 lesion masks with discharge mRS; writes docs/results
 	$(BIN)/snakemake outcome --cores $(CORES) --configfile config/soop.yaml

@@ -235,7 +235,7 @@ rule fetch_weights:
         out("benchmarks/fetch_weights.tsv")
     params:
         # No output: Snakemake removes those before a job begins, and what was fetched before must outlive a failure.
-        cfg={"weights": OUTCOME["encoder"]["weights"] or "resources/weights/resnet_50_23dataset.safetensors"},
+        cfg={"weights": OUTCOME["encoder"]["weights"] or "weights/resnet_50_23dataset.safetensors"},
         code=code("fetch_weights", "fetch"),
     conda:
         "../../envs/fetch.yaml"
