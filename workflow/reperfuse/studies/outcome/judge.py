@@ -149,7 +149,8 @@ def _on_folds(predictions: Sequence[Prediction], case: Case) -> list[Row]:
         return [
             None if a is None or b is None else a - b
             for repeat in chosen
-            for a, b in zip(aucs.get((repeat, one), ()), aucs.get((repeat, two), ()), strict=False)
+            if (repeat, one) in aucs and (repeat, two) in aucs
+            for a, b in zip(aucs[repeat, one], aucs[repeat, two], strict=True)
         ]
 
     rows: list[Row] = []
