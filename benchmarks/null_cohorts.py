@@ -3,7 +3,7 @@
 Cohorts of the paper's size (74 patients, 37 with the outcome) whose embeddings are noise go through the study's own
 functions: two image-only configurations, 8 folds, 5 repeats. Printed: the mean AUC over folds and pooled, how often the
 pooled interval (DeLong) holds 0.5, and how often each test of the difference of the two gives p < 0.05.
-Run: python benchmarks/null_cohorts.py [cohorts]
+Run: python benchmarks/null_cohorts.py [cohorts] [first seed]
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def cohort(seed: int) -> tuple[list[float], dict[str, float | None]]:
 
 def main() -> int:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    cohorts = [cohort(seed) for seed in range(n)]
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    cohorts = [cohort(seed) for seed in range(first, first + n)]
     error = n**0.5
     for i, name in enumerate(("mean over folds", "pooled")):
         values = [found[i] for found, _ in cohorts]

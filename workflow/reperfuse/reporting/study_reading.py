@@ -5,7 +5,7 @@ from __future__ import annotations
 # Scores of models that were calibrated apart share no scale: of pure noise the pooled AUC lies below 0.5.
 POOLED = (
     "The mean AUC over folds is unbiased. The pooled AUC ranks the scores of separately calibrated models together: "
-    "near chance it is somewhat low, and its interval is approximate. Neither is an external "
+    "near chance it is somewhat low, and its interval is approximate and may be too narrow. Neither is an external "
     "validation."
 )
 READING: dict[str, tuple[str, ...]] = {
