@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint acute-dwi soop soop-outcome weights bench docs lock slurm clean
+.PHONY: help install demo test test-cluster lint acute-dwi soop soop-outcome weights bench docs lock slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: $(VENV)/.default demo/.cohort ## a synthetic cohort through every step, up
 
 test: lint ## lint, then every test, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+test-cluster: $(VENV)/.dev $(VENV)/.slurm ## the workflow on a private Slurm and in conda environments; as root, with the packages of .ci/run
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: $(VENV)/.dev build/tiny/.cohort ## style, types, and Snakemake's own advice
 	$(BIN)/ruff check .
