@@ -18,11 +18,15 @@ include: "workflow/rules/outcome.smk"
 include: "workflow/rules/reporting.smk"
 
 
-recognise_results()
+take_up()
 
 
 onstart:
     write_drawn(cohort, Path(config["output_dir"]))
+
+
+onsuccess:
+    kept.clear(work("")[:-1])
 
 
 rule all:

@@ -17,8 +17,9 @@ with job:
     cases = finetune.cases_of(map(Prediction.of, read_table(given.predictions)), job.cfg["target"])
     weights = config["studies"]["outcome"]["encoder"]["weights"]
     state = Path(out.model).parent / key_of(job.digests)
+    shown = embedding.shown_images(job.files_of("prepare"), "adc", "brain", visits=[visit])
     done = finetune.finetune(
-        cases, embedding.shown_images(given.images), job.facts_of("outcome_fit")["groups"],
+        cases, shown, job.facts_of("outcome_fit")["groups"],
         visit=visit, fold=int(fold), session_id=job.session_ids.get(visit, ""), state=state,
         weights=Path(weights) if weights else None, device=config["execution"]["device"], **job.cfg,
     )  # fmt: skip

@@ -12,8 +12,8 @@ from reperfuse.reporting.study_view import read_view
 with job:
     folder = Path(snakemake.input.summary).parent
     view = read_view(folder)
-    if not snakemake.input.shown:  # what an earlier run mapped is not this one's
+    if "outcome_saliency" not in job.records:  # what an earlier run mapped is not this one's
         view = replace(view, saliency=())
     job.facts["link"] = [view.summary["title"], "outcome.html", "; ".join(view.stamps)]
-    mapped = read_mapped(view, folder / "saliency", map(Path, snakemake.input.shown))
+    mapped = read_mapped(view, folder / "saliency", job.files_of("prepare", "lesions"))
     study_page(view, Path(snakemake.output.page), study="outcome", home="index.html", mapped=mapped)

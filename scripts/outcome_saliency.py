@@ -4,6 +4,7 @@ from reperfuse.core.job import Job
 
 job = Job(snakemake)
 
+from reperfuse.cohort.layout import VISITS
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.studies.outcome import directions, embedding, saliency
@@ -16,8 +17,10 @@ with job:
     about = job.sidecar()
     del about["GeneratedBy"]["after"]  # every patient of the cohort; the key stands for them
     weights = config["studies"]["outcome"]["encoder"]["weights"]
+    files = job.files_of("prepare", "lesions")
+    shown = embedding.shown_images(files, "adc", "brain", "lesion", visits=VISITS)
     rows, faults, job.facts["weights"] = saliency.saliency(
-        cases, found, embedding.shown_images(given.images), Path(out.table).with_suffix(""),
+        cases, found, shown, Path(out.table).with_suffix(""),
         about=about, session_ids=job.session_ids, device=config["execution"]["device"],
         weights=Path(weights) if weights else None, **job.cfg["encoder"],
     )  # fmt: skip

@@ -15,7 +15,7 @@ with job:
     view = PatientView(
         participant_id=job.participant_id,
         records=job.records,
-        images=read_present(job.images_before()),
+        images=read_present(job.images_of("prepare", "register", "lesions")),
         clinical=job.cfg["clinical"],
         eligibility=reasons,
         sessions=snakemake.config["sessions"],

@@ -4,7 +4,7 @@ from reperfuse.core.job import Job
 
 job = Job(snakemake)
 
-from reperfuse.cohort import derivatives, layout
+from reperfuse.cohort import derivatives
 from reperfuse.core.files import read_json
 from reperfuse.core.tables import write_table
 from reperfuse.core.version import VERSION
@@ -12,8 +12,7 @@ from reperfuse.core.version import VERSION
 with job:
     manifest = read_json(snakemake.input.manifest)
     output_dir = Path(snakemake.output.description).parent
-    images = layout.images_of(job.cfg["thresholds"])
-    files = derivatives.publishable(output_dir, images, manifest["sessions"], job.all_records)
+    files = derivatives.publishable(manifest["sessions"], job.all_records)
     derivatives.publish(output_dir, files, manifest["active"])
     derivatives.describe(output_dir, job.bids_dir, version=VERSION)
     rows = [{"file": path, "source": source} for path, source in files.items()]

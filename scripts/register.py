@@ -7,8 +7,7 @@ from reperfuse.imaging.reader import read_present
 from reperfuse.imaging.volume import write_volume
 
 with job:
-    outputs = job.images()
-    registered = register_patient(read_present(job.images_before()), **job.cfg)
+    registered = register_patient(read_present(job.images_of("prepare")), **job.cfg)
     job.note(registered.faults)
     job.facts.update(registered.facts)
     for name, volume in registered.images.items():
@@ -18,4 +17,4 @@ with job:
         }
         units = {"Units": "1e-6 mm2/s"} if name.endswith("_adc") else {}
         source = job.uri(registered.facts["sources"][name])
-        write_volume(outputs[name], volume, job.sidecar(Sources=[source], **about, **units))
+        write_volume(job.image(name), volume, job.sidecar(Sources=[source], **about, **units))

@@ -4,24 +4,38 @@ from pathlib import Path
 
 from reperfuse.cohort import layout
 from reperfuse.cohort.derivatives import describe, publish, publishable
-from reperfuse.core.files import read_json, write_json, write_marker, write_text
+from reperfuse.core.files import read_json, write_json, write_text
 
 SESSIONS = {"J0": "01", "J1": "02"}
-IMAGES = layout.images_of([480, 620])
+IMAGES = {
+    "prepare": [f"{visit}_{name}" for visit, names in layout.PREPARED.items() for name in names],
+    "register": [f"space-J0_{name}" for name in ("adc", "flair", "t1w", "gre", "pwi")],
+    "normalise": ["space-MNI_anatomy", "space-MNI_jacobian", "to-MNI_warp", "from-MNI_warp"],
+    "lesions": [f"{v}_{name}" for v in ("J0", "J1") for name in ("adc480raw", "adc480", "lesion")],
+}
 
 
 def dataset(tmp_path: Path) -> Path:
     work = tmp_path / "work/sub-1"
     write_text(work / "J0_adc.nii.gz", "image")
     write_json(work / "J0_adc.json", {"Units": "1e-6 mm2/s"})
-    write_marker(work / "J1_adc.nii.gz")
     write_text(work / "J1_gre.nii.gz", "image")
     write_text(work / "J0_lesion.nii.gz", "mask")
     return tmp_path
 
 
-def records(**facts: dict) -> list[dict]:
-    return [{"participant_id": "sub-1", "step": step, "facts": facts.get(step, {})} for step in IMAGES]
+def records(root: Path, **facts: dict) -> list[dict]:
+    """Records that list what lies in the patient's folder."""
+    there = {path.name for path in (root / "work/sub-1").iterdir()}
+    return [
+        {
+            "participant_id": "sub-1",
+            "step": step,
+            "facts": facts.get(step, {}),
+            "files": {f"{name}.nii.gz": 1 for name in names if f"{name}.nii.gz" in there},
+        }
+        for step, names in IMAGES.items()
+    ]
 
 
 def test_names_follow_bids_with_and_without_sessions() -> None:
@@ -43,9 +57,9 @@ def test_no_two_images_share_a_published_name() -> None:
     assert len(paths) == len(set(paths))
 
 
-def test_markers_are_not_published_and_sidecars_are(tmp_path: Path) -> None:
+def test_images_that_records_list_are_published_with_their_sidecars(tmp_path: Path) -> None:
     root = dataset(tmp_path)
-    files = publishable(root, IMAGES, SESSIONS, records())
+    files = publishable(SESSIONS, records(root))
     publish(root, files, ["sub-1"])
     found = sorted(str(p.relative_to(root)) for p in (root / "sub-1").rglob("*") if p.is_file())
     assert found == [
@@ -59,10 +73,10 @@ def test_markers_are_not_published_and_sidecars_are(tmp_path: Path) -> None:
 
 def test_what_is_gone_is_unpublished_and_what_is_new_replaces_the_old(tmp_path: Path) -> None:
     root = dataset(tmp_path)
-    publish(root, publishable(root, IMAGES, SESSIONS, records()), ["sub-1"])
-    write_marker(root / "work/sub-1/J0_adc.nii.gz")
+    publish(root, publishable(SESSIONS, records(root)), ["sub-1"])
+    (root / "work/sub-1/J0_adc.nii.gz").unlink()
     write_text(root / "work/sub-1/J0_lesion.nii.gz", "another mask")
-    publish(root, publishable(root, IMAGES, SESSIONS, records()), ["sub-1"])
+    publish(root, publishable(SESSIONS, records(root)), ["sub-1"])
     dwi = root / "sub-1/ses-01/dwi"
     assert [p.name for p in dwi.iterdir()] == ["sub-1_ses-01_label-L_desc-lesion_mask.nii.gz"]
     assert (dwi / "sub-1_ses-01_label-L_desc-lesion_mask.nii.gz").read_text() == "another mask"
@@ -88,7 +102,7 @@ def test_an_image_is_published_under_the_visit_and_space_that_it_is_of(tmp_path:
         "register": {"sources": {"space-J0_gre": "J0_gre"}},
         "lesions": {"space": {"J0_lesion": "MNI152Lin"}},
     }
-    names = list(publishable(root, IMAGES, SESSIONS, records(**facts)))
+    names = list(publishable(SESSIONS, records(root, **facts)))
     assert "sub-1/ses-01/anat/sub-1_ses-01_space-J0_desc-preproc_T2starw.nii.gz" in names
     assert "sub-1/ses-01/dwi/sub-1_ses-01_space-MNI152Lin_label-L_desc-lesion_mask.nii.gz" in names
 

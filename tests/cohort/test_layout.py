@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reperfuse.cohort.layout import AFTER, images_of, steps_of
+from reperfuse.cohort.layout import AFTER, steps_of
 
 FILES = [["file", "stamp"]]
 
@@ -24,11 +24,6 @@ FILES = [["file", "stamp"]]
 def test_a_patient_goes_through_the_steps_that_the_images_allow(visits: dict, steps: list[str]) -> None:
     found = {visit: dict.fromkeys(roles, FILES) for visit, roles in visits.items()}
     assert steps_of(found) == steps
-
-
-def test_masks_are_named_by_their_thresholds() -> None:
-    names = images_of([500])["lesions"]
-    assert names == ("J0_adc500raw", "J0_adc500", "J0_lesion", "J1_adc500raw", "J1_adc500", "J1_lesion")
 
 
 def test_steps_are_in_an_order_in_which_each_finds_those_before() -> None:

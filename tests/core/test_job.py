@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from reperfuse.core.errors import Fault, Refusal
-from reperfuse.core.files import is_marker, write_text
+from reperfuse.core.files import is_marker, write_json, write_text
 from reperfuse.core.job import THREAD_VARIABLES, Job
 from reperfuse.core.records import faults_of, read_record, write_record
 
@@ -25,7 +25,7 @@ class Named(dict):
 
 @pytest.fixture
 def snakemake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    before = tmp_path / "prepare.json"
+    before = tmp_path / "work/sub-1/prepare.json"
     write_record(
         before,
         participant_id="sub-1",
@@ -33,6 +33,7 @@ def snakemake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespac
         faults=[],
         facts={},
         digests=dict.fromkeys(("cfg", "code", "src", "after"), ""),
+        files={"J0_adc.nii.gz": 5, "J0_brain.nii.gz": 5, "to-MNI_affine.txt": 5},
     )
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(sys, stream, getattr(sys, stream))
@@ -42,10 +43,7 @@ def snakemake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespac
         threads=3,
         log=[str(tmp_path / "log.txt")],
         input=Named(records=[str(before)]),
-        output=Named(
-            record=str(tmp_path / "lesions.json"),
-            images=[str(tmp_path / "J0_lesion.nii.gz"), str(tmp_path / "J1_lesion.nii.gz")],
-        ),
+        output=Named(record=str(tmp_path / "work/sub-1/lesions.json")),
         params=Named(cfg={"cut": 620}, code="abc", src={"J0": {}}),
         config={"bids_dir": "data", "sessions": {"J0": "01"}},
         wildcards=Named(sub="sub-1"),
@@ -58,10 +56,11 @@ def test_threads_reach_every_library_before_it_is_imported(snakemake: SimpleName
     assert {os.environ[variable] for variable in THREAD_VARIABLES} == {"3"}
 
 
-def test_a_refusal_is_recorded_and_leaves_markers(snakemake: SimpleNamespace) -> None:
+def test_a_refusal_is_recorded_with_what_was_written_before(snakemake: SimpleNamespace) -> None:
     job = Job(snakemake)
     with job:
-        write_text(job.images()["J0_lesion"], "image")
+        write_text(job.image("J0_lesion"), "image")
+        job.image("J1_lesion")
         job.note([Fault("W124")], job.session_ids["J0"])
         raise Refusal("E111", value=0)
     record = read_record(snakemake.output.record)
@@ -70,10 +69,67 @@ def test_a_refusal_is_recorded_and_leaves_markers(snakemake: SimpleNamespace) ->
         ("W124", "sub-1", "ses-01"),
         ("E111", "sub-1", ""),
     ]
-    assert {name: is_marker(path) for name, path in job.images().items()} == {
-        "J0_lesion": False,
-        "J1_lesion": True,
+    assert record["files"] == {"J0_lesion.nii.gz": 5}
+
+
+def test_outputs_that_were_not_made_are_marked(snakemake: SimpleNamespace, tmp_path: Path) -> None:
+    snakemake.output["vectors"] = str(tmp_path / "work/sub-1/vectors.safetensors")
+    with Job(snakemake):
+        raise Refusal("E200", path="weights", why="absent")
+    assert is_marker(snakemake.output.vectors)
+
+
+def test_images_are_found_through_the_records(snakemake: SimpleNamespace, tmp_path: Path) -> None:
+    job = Job(snakemake)
+    assert job.images_of("prepare") == {
+        "J0_adc": tmp_path / "work/sub-1/J0_adc.nii.gz",
+        "J0_brain": tmp_path / "work/sub-1/J0_brain.nii.gz",
     }
+    assert list(job.images_of("prepare", only=("J0_adc",))) == ["J0_adc"] and job.files_of("register") == []
+
+
+def test_what_an_earlier_run_of_the_step_wrote_does_not_outlive_it(snakemake: SimpleNamespace) -> None:
+    with Job(snakemake) as job:
+        for name in ("J0_lesion", "J1_lesion"):
+            write_text(job.image(name), "image")
+            write_json(job.folder / f"{name}.json", job.sidecar())
+    snakemake.params["code"] = "other"
+    with Job(snakemake) as job:
+        write_text(job.image("J0_lesion"), "image")
+    assert not (job.folder / "J1_lesion.nii.gz").exists() and not (job.folder / "J1_lesion.json").exists()
+
+
+def test_a_finished_job_whose_record_was_removed_ends_at_once(snakemake: SimpleNamespace) -> None:
+    with Job(snakemake) as job:
+        write_text(job.image("J0_lesion"), "image")
+    record = Path(snakemake.output.record)
+    content = record.read_bytes()
+    record.unlink()
+    with pytest.raises(SystemExit) as ended:
+        Job(snakemake)
+    assert ended.value.code == 0 and record.read_bytes() == content
+
+    record.unlink()
+    write_text(job.folder / "J0_lesion.nii.gz", "half")
+    assert Job(snakemake) and not record.exists(), "an image that is not whole is made again"
+
+    write_text(job.folder / "J0_lesion.nii.gz", "image")
+    snakemake.params["code"] = "other"
+    assert Job(snakemake) and not record.exists(), "and so is one that would come out differently"
+
+
+def test_a_job_that_began_again_and_failed_is_not_taken_as_finished(snakemake: SimpleNamespace) -> None:
+    with Job(snakemake) as job:
+        write_text(job.image("J0_lesion"), "image")
+    Path(snakemake.output.record).unlink()
+    kept = job.folder.parent / "kept/sub-1.lesions.json"
+    content = kept.read_bytes()
+    kept.unlink()
+    again = Job(snakemake)
+    write_text(kept, content.decode())
+    with pytest.raises(ZeroDivisionError), again:
+        1 / 0  # noqa: B018
+    assert not kept.exists()
 
 
 def test_a_defect_fails_the_job_and_leaves_no_record(snakemake: SimpleNamespace) -> None:

@@ -2,28 +2,32 @@ from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 from reperfuse.core.records import digests_of, key_of, read_record, write_record
 from reperfuse.core.reruns import Expected, aside, reconcile, remembered
 
+Results = dict[str, Callable[[], Expected]]
 
-def make(tmp_path: Path, *, code: str = "c1") -> list[Expected]:
-    """A chain of two results of one patient, as it would be made with some code."""
+
+def make(tmp_path: Path, *, code: str = "c1", unit: str = "auto") -> Results:
+    """A chain of two results of one patient, as it would be made with some code and configuration."""
     one, two = str(tmp_path / "prepare.json"), str(tmp_path / "lesions.json")
-    return [
-        Expected(one, {"unit": "auto"}, "c0", {"J0": "stamp"}, {}, [one]),
-        Expected(two, {"cut": 620}, code, None, {"prepare": one}, [two]),
-    ]
+    return {
+        one: lambda: Expected({"unit": unit}, "c0", {"J0": "stamp"}, {}, [one]),
+        two: lambda: Expected({"cut": 620}, code, None, {"prepare": one}, [two]),
+    }
 
 
-def write(expected: list[Expected]) -> None:
+def write(results: Results) -> None:
     keys: dict[str, str] = {}
-    for one in expected:
+    for record, made in results.items():
+        one = made()
         digests = digests_of(one.cfg, one.code, one.src, {s: keys[p] for s, p in one.after.items()})
-        keys[one.record] = key_of(digests)
-        step = Path(one.record).stem
-        write_record(one.record, participant_id="sub-1", step=step, faults=[], facts={}, digests=digests)
+        keys[record] = key_of(digests)
+        step = Path(record).stem
+        write_record(record, participant_id="sub-1", step=step, faults=[], facts={}, digests=digests)
 
 
 def test_current_results_stay(tmp_path: Path) -> None:
@@ -46,10 +50,7 @@ def test_a_stale_result_without_inputs_is_put_aside_and_comes_back(tmp_path: Pat
     expected = make(tmp_path)
     write(expected)
     prepare = tmp_path / "prepare.json"
-    other = [
-        Expected(str(prepare), {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, [str(prepare)]),
-        expected[1],
-    ]
+    other = make(tmp_path, unit="mm2/s")
     assert reconcile(other, tmp_path / "metadata").stale == (str(prepare), str(tmp_path / "lesions.json"))
     assert not prepare.exists() and aside(prepare).exists()
     assert reconcile(expected, tmp_path / "metadata").current == 2
@@ -58,23 +59,32 @@ def test_a_stale_result_without_inputs_is_put_aside_and_comes_back(tmp_path: Pat
 
 def test_a_result_of_another_result_is_stale(tmp_path: Path) -> None:
     """The lesions are of today's code, but of an image that would come out differently."""
+    write(make(tmp_path, unit="mm2/s"))
     old = make(tmp_path)
-    write([Expected(old[0].record, {"unit": "mm2/s"}, "c0", {"J0": "stamp"}, {}, old[0].files), old[1]])
-    assert reconcile(old, tmp_path / "metadata").stale == (old[0].record, old[1].record)
+    assert reconcile(old, tmp_path / "metadata").stale == tuple(old)
 
 
 def test_what_snakemake_remembers_is_left_to_it(tmp_path: Path) -> None:
     write(make(tmp_path))
     metadata = tmp_path / "metadata"
-    for one in make(tmp_path):
-        name = urlsafe_b64encode(one.record.encode()).decode()
+    for record in make(tmp_path):
+        name = urlsafe_b64encode(record.encode()).decode()
         parts = [name[i : i + 254] for i in range(0, len(name), 254)]
         path = metadata.joinpath(*("@" + part for part in parts[:-1]), parts[-1])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        assert remembered(one.record, metadata)
+        assert remembered(record, metadata)
     found = reconcile(make(tmp_path, code="c2"), metadata)
     assert (found.current, found.stale) == (0, ())
+
+
+def test_only_what_has_to_be_judged_is_asked_how_it_would_be_made(tmp_path: Path) -> None:
+    def unasked() -> Expected:
+        raise AssertionError
+
+    write(make(tmp_path))
+    others = {str(tmp_path / f"sub-{i}.json"): unasked for i in range(3)}
+    assert reconcile({**others, **make(tmp_path)}, tmp_path / "metadata").current == 2
 
 
 def test_dates_mixed_up_by_copying_are_put_in_order(tmp_path: Path) -> None:

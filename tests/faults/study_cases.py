@@ -17,6 +17,7 @@ import pytest
 
 from reperfuse.core.errors import Fault
 from reperfuse.core.files import read_json
+from reperfuse.core.records import write_record
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation import interface, tripod
 from reperfuse.imaging.volume import Volume, write_volume
@@ -124,7 +125,7 @@ def shown(folder: Path, patients: int = 2) -> dict[str, dict[str, dict[str, Path
         for name, data in (("adc", adc), ("brain", np.ones(adc.shape, np.float32))):
             paths.append(folder / f"sub-{i}/J0_{name}.nii.gz")
             write_volume(paths[-1], Volume(data, np.diag([4.0, 4.0, 6.0, 1.0])), {})
-    return embedding.shown_images(paths)
+    return embedding.shown_images(paths, "adc", "brain", visits=("J0",))
 
 
 def encoded(images: Any, folder: Path, **changed: Any) -> tuple[dict[str, np.ndarray], list[Fault]]:
@@ -154,14 +155,27 @@ class Params(dict[str, Any]):
 
 def embed(folder: Path, encoder: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
     """Run the rule's script on two patients; return its record."""
-    images = [str(path) for who in shown(folder).values() for path in who["J0"].values()]
+    records = []
+    for who, visits in shown(folder).items():
+        records.append(str(folder / who / "prepare.json"))
+        files = {path.name: path.stat().st_size for path in visits["J0"].values()}
+        digests = dict.fromkeys(("cfg", "code", "src", "after"), "")
+        write_record(
+            records[-1], participant_id=who, step="prepare", faults=[], facts={}, digests=digests, files=files
+        )
     config = {
         "bids_dir": "bids", "sessions": {"J0": "01"}, "execution": {"device": "cpu"},
         "studies": {"outcome": {"encoder": encoder}},
     }  # fmt: skip
-    cfg = {"image": "adc", **SETTINGS, **{k: v for k, v in encoder.items() if k != "weights"}, **changed}
+    cfg = {
+        "image": "adc",
+        "visits": ["J0"],
+        **SETTINGS,
+        **{k: v for k, v in encoder.items() if k != "weights"},
+        **changed,
+    }
     snakemake = SimpleNamespace(
-        input=FakeFiles(records=[], images=images, warps=[]),
+        input=FakeFiles(records=records),
         output=FakeFiles(record=str(folder / "chunk/embed.json"), vectors=str(folder / "chunk/vectors.safetensors")),
         params=Params(cfg=cfg, src=""),
         config=config, wildcards={"chunk": "chunk"}, threads=1, log=[], rule="embed",

@@ -113,7 +113,7 @@ def test_37_what_a_folder_is_called_changes_no_vector(
     for name in ("adc", "brain"):
         (tmp_path / "sub-9").mkdir(exist_ok=True)
         shutil.copy(images["sub-0"]["J0"][name], tmp_path / f"sub-9/J0_{name}.nii.gz")
-    renamed = embedding.shown_images((tmp_path / "sub-9").iterdir())
+    renamed = embedding.shown_images((tmp_path / "sub-9").iterdir(), "adc", "brain", visits=("J0",))
     again, _ = encoded(renamed, tmp_path / "elsewhere")
     assert network.shown == 3 and np.array_equal(first["sub-0/J0"], again["sub-9/J0"])
     assert not np.array_equal(first["sub-0/J0"], first["sub-1/J0"])

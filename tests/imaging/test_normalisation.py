@@ -114,8 +114,7 @@ def test_files_are_what_ants_applies_and_read_back_the_same(found: Normalisation
     write_warp(found.warp, affine=affine, forward=forward, inverse=inverse)
     assert forward.read_bytes() == first
 
-    again = read_warp(affine, forward, inverse)
-    assert again is not None
+    again = read_warp(affine=affine, forward=forward, inverse=inverse)
     assert np.allclose(again.matrix, found.warp.matrix, atol=1e-12)
     assert np.array_equal(again.forward.data, found.warp.forward.data)
     assert np.array_equal(again.inverse.data, found.warp.inverse.data)

@@ -13,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reperfuse.core.errors import Refusal
-from reperfuse.core.files import write_marker
-from reperfuse.imaging import reader
-from reperfuse.imaging.reader import match_grid, read_mask, read_metadata, read_optional, read_volume
+from reperfuse.imaging.reader import match_grid, read_made, read_mask, read_metadata, read_volume
 from reperfuse.imaging.stream import ReadLimits
 from reperfuse.imaging.volume import Volume, encode
 
@@ -230,13 +228,6 @@ def test_metadata_that_are_no_object(text: str, line: int, tmp_path: Path) -> No
     assert caught.value.fault.code == "E213" and caught.value.fault.values["line"] == line
 
 
-def test_a_marker_is_no_image(tmp_path: Path, nifti: Writer) -> None:
-    write_marker(tmp_path / "J0_adc.nii.gz")
-    assert read_optional(tmp_path / "J0_adc.nii.gz") is None
-    found = reader.read_present({"adc": tmp_path / "J0_adc.nii.gz", "s0": nifti("s0.nii.gz", DATA)})
-    assert list(found) == ["s0"]
-
-
 def test_mask_voxels_a_hair_below_one_count(nifti: Writer) -> None:
     path = nifti("m.nii.gz", MASK.astype(np.uint8) * 255, scl_slope=np.float32(0.99999999977 / 255))
     mask, faults = read_mask(path)
@@ -351,5 +342,6 @@ def test_a_mask_of_nothing_but_nan_is_no_empty_lesion(nifti: Writer) -> None:
 def test_a_damaged_image_of_ones_own_is_no_finding_about_the_patient(tmp_path: Path) -> None:
     path = tmp_path / "J0_adc.nii.gz"
     path.write_bytes(b"\x1f\x8b broken")
-    with pytest.raises(RuntimeError, match="delete it to have it made again"):
-        read_optional(path)
+    for lost in (path, tmp_path / "J1_adc.nii.gz"):
+        with pytest.raises(RuntimeError, match="delete the record that lists it"):
+            read_made(lost)

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from reperfuse.imaging.reader import read_optional
+from reperfuse.imaging.reader import read_made
 from reperfuse.imaging.volume import Volume, encode, same_grid, sidecar_path, verify, write_volume
 
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 1.5, -0.8, -80], [0, 0.6, 3.0, -50], [0, 0, 0, 1]])
@@ -31,8 +31,7 @@ def test_voxel_volume_is_the_determinant_not_the_product_of_the_sizes() -> None:
 def test_writing_and_reading_returns_the_numbers(dtype: type, tmp_path: Path) -> None:
     volume = image(dtype)
     write_volume(tmp_path / "a.nii.gz", volume)
-    back = read_optional(tmp_path / "a.nii.gz")
-    assert back is not None
+    back = read_made(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(back.data, volume.data.astype(np.float32))
     np.testing.assert_allclose(back.affine, volume.affine)
 

@@ -71,7 +71,6 @@ rule publish:
     benchmark:
         out("benchmarks/publish.tsv")
     params:
-        cfg={"thresholds": config["lesions"]["thresholds"]},
         code=code("publish", "imaging"),
         src=Path(MANIFEST).name,
     conda:

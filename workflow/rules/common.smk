@@ -1,5 +1,6 @@
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,10 @@ if (ROOT / "workflow/reperfuse").is_dir():
 import reperfuse
 from reperfuse.cohort import layout
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
+from reperfuse.core import kept
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json
+from reperfuse.core.leftovers import still_queued
 from reperfuse.core.participants import cohort_of
 from reperfuse.core.provenance import code_digest, stamp_of
 from reperfuse.core.reruns import Expected, reconcile
@@ -48,7 +51,6 @@ cohort = {**COHORTS[""], "external": {name: COHORTS[name] for name in EXTERNAL}}
 config["sessions"] = cohort["sessions"]
 for name in EXTERNAL:
     config["external_cohorts"][name]["sessions"] = COHORTS[name]["sessions"]
-IMAGES = layout.images_of(config["lesions"]["thresholds"])
 SHARED = ("template", "tables", "publish", "report")
 SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_saliency", "outcome_page")
 IMAGING = ("prepare", "register", "normalise", "lesions")
@@ -94,16 +96,6 @@ def manifest_name(wildcards):
     return Path(manifest_of(wildcards)).name
 
 
-def image(name):
-    """Path of a patient's image, with the patient as wildcard."""
-    return work(f"{{sub}}/{name}.nii.gz")
-
-
-def images(step):
-    """Every image of a step."""
-    return [image(name) for name in IMAGES[step]]
-
-
 def record(step, owner="{sub}"):
     """Path of a step's record; steps of the cohort have one for everybody, other owners are patients."""
     return work(f"cohort/{step}.json" if step in SHARED else f"{owner}/{step}.json")
@@ -117,28 +109,9 @@ def records_before(step):
     """Records of the steps before, as far as the patient goes through them."""
 
     def before(wildcards):
-        mine = [one for one in layout.AFTER[step] if goes_through(wildcards.sub, one)]
-        return [record(one, wildcards.sub) for one in mine]
+        return [record(one, owner) for owner, one in before_of(wildcards.sub, step)]
 
     return before
-
-
-def images_before(*steps, only=None):
-    """Images of the steps before, as far as the patient goes through them."""
-
-    def before(wildcards):
-        mine = [one for one in steps if one in STEPS[wildcards.sub]]
-        names = [name for one in mine for name in IMAGES[one]]
-        return [work(f"{wildcards.sub}/{n}.nii.gz") for n in names if only is None or n in only]
-
-    return before
-
-
-def warp_before(wildcards):
-    """Affine, field and inverse field to the template, if the patient goes through normalisation."""
-    names = ("to-MNI_affine.txt", "to-MNI_warp.nii.gz", "from-MNI_warp.nii.gz")
-    made = goes_through(wildcards.sub, "normalise")
-    return [work(f"{wildcards.sub}/{name}") for name in names] if made else []
 
 
 def of_all(*steps, cohort=None):
@@ -198,11 +171,20 @@ def about(wildcards):
     }
 
 
-def recognise_results():
-    """Have results made again that were copied here without Snakemake's memory and are stale."""
-    if not workflow.is_main_process:
+def take_up():
+    """Before a run, look at what earlier ones have left: jobs still queued, finished steps, results without memory."""
+    memory = Path(".snakemake")
+    if not workflow.is_main_process or any(
+        memory.glob("locks/*")
+    ):  # a run is at work, or was killed: not yet ours
         return
-    found = reconcile(expected_results(), Path(".snakemake/metadata"))
+    if queued := still_queued(memory / "incomplete"):
+        raise WorkflowError(
+            f"Jobs of an earlier run are still in Slurm's queue: {' '.join(queued)}. Wait until they have ended, "
+            f"or end them with `scancel {' '.join(queued)}`, and start again: two jobs must not write the same files."
+        )
+    kept.forget_trusted(work("")[:-1], memory / "incomplete")
+    found = reconcile(dict(expected_results()), memory / "metadata")
     if found.current or found.stale:
         logger.info(
             f"Results without Snakemake's memory: {found.current} current, {len(found.stale)} stale "
@@ -210,13 +192,12 @@ def recognise_results():
         )
 
 
-def expected(step, owner, after):
+def as_made_now(step, owner, after):
     """A result as it would be made now; its owner is a patient, chunk or part, ``cohort``, or ``external/<name>``."""
     made = getattr(rules, step)
     wildcards = SimpleNamespace(sub=owner, chunk=owner, part=owner, external=owner.removeprefix("external/"))
     cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
     return Expected(
-        record=record(step, owner),
         cfg=(cfg(wildcards) if callable(cfg) else cfg) or {},
         code=made.params.code,
         src=src(wildcards) if callable(src) else src,
@@ -225,13 +206,23 @@ def expected(step, owner, after):
     )
 
 
+def expected(step, owner, after):
+    """Record of a result, and what tells how it would be made now from the results of other owners and steps."""
+    return record(step, owner), lambda: as_made_now(step, owner, after() if callable(after) else after)
+
+
+def before_of(sub, step):
+    """Patient or cohort, and step, that a step of a patient is made from."""
+    mine = [one for one in layout.AFTER[step] if goes_through(sub, one)]
+    return [("cohort" if one in SHARED else sub, one) for one in mine]
+
+
 def expected_results():
     """Yield every result, each after those that it is made from."""
     yield expected("template", "cohort", [])
     for sub, steps in STEPS.items():
         for step in steps:
-            before = [one for one in layout.AFTER[step] if goes_through(sub, one)]
-            yield expected(step, sub, [("cohort" if one in SHARED else sub, one) for one in before])
+            yield expected(step, sub, partial(before_of, sub, step))
     imaging, pages = of_all(*IMAGING), of_all("page")
     yield expected("tables", "cohort", imaging)
     yield expected("publish", "cohort", imaging)

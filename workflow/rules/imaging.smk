@@ -2,7 +2,6 @@ rule prepare:
     """Check every raw image of a patient; ADC units, diffusion maps, brain mask. `src` stands for the raw files."""
     output:
         record=record("prepare"),
-        images=images("prepare"),
     log:
         out("logs/prepare/{sub}.log"),
     benchmark:
@@ -25,10 +24,8 @@ rule register:
     """Align J1 and every contrast rigidly with the J0 diffusion image."""
     input:
         records=records_before("register"),
-        images=images_before("prepare"),
     output:
         record=record("register"),
-        images=images("register"),
     log:
         out("logs/register/{sub}.log"),
     benchmark:
@@ -73,13 +70,10 @@ rule normalise:
     """Warp the patient's anatomy to the MNI152 template."""
     input:
         records=records_before("normalise"),
-        images=images_before("prepare", only=("J0_s0", "J0_trace", "J0_adc", "J0_brain", "J0_t1w")),
         head=rules.template.output.head,
         brain=rules.template.output.brain,
     output:
         record=record("normalise"),
-        images=images("normalise"),
-        affine=work("{sub}/to-MNI_affine.txt"),
     log:
         out("logs/normalise/{sub}.log"),
     benchmark:
@@ -101,11 +95,8 @@ rule lesions:
     """Threshold ADC, raw and cleaned; take a given mask in its place; volumes, sides, loads, growth."""
     input:
         records=records_before("lesions"),
-        images=images_before("prepare", only=layout.LESIONS_READ),
-        warp=warp_before,
     output:
         record=record("lesions"),
-        images=images("lesions"),
     log:
         out("logs/lesions/{sub}.log"),
     benchmark:

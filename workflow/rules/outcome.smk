@@ -2,8 +2,6 @@ rule embed:
     """Turn the images of a chunk of patients into vectors: a frozen network's, or a lesion mask's cells."""
     input:
         records=shown_records,
-        images=shown,
-        warps=warps,
     output:
         record=record("embed", "{chunk}"),
         vectors=work("{chunk}/vectors.safetensors"),
@@ -66,7 +64,6 @@ rule outcome_finetune:
     input:
         records=[record("outcome_fit"), *(record("prepare", sub) for sub in EXPLAINED)],
         predictions=rules.outcome_fit.output.predictions,
-        images=tuned_on,
     output:
         record=record("outcome_finetune", "{part}"),
         model=work("{part}/model.safetensors"),
@@ -174,7 +171,6 @@ rule outcome_saliency:
         records=[record("outcome_fit"), *(record(one, sub) for sub, one in EXPLAINED_RECORDS)],
         predictions=rules.outcome_fit.output.predictions,
         directions=rules.outcome_fit.output.directions,
-        images=EXPLAINED_IMAGES,
     output:
         record=record("outcome_saliency"),
         table=out("outcome/saliency.tsv"),
@@ -202,8 +198,8 @@ rule outcome_page:
         records=[
             record(f"outcome_{one}")
             for one in ("fit", "score", "judge", *(["saliency"] if EXPLAINS else []))
-        ],
-        shown=EXPLAINED_IMAGES if EXPLAINS else [],
+        ]
+        + [record(one, sub) for sub, one in (EXPLAINED_RECORDS if EXPLAINS else [])],
         tables=rules.outcome_judge.output.tables,
         summary=rules.outcome_judge.output.summary,
     output:

@@ -3,6 +3,7 @@ OUTCOME = config["studies"]["outcome"]
 SHOWN = "lesion" if OUTCOME["image"] == "lesion" else "adc"
 ENCODER = {
     "image": OUTCOME["image"],
+    "visits": OUTCOME["visits"],
     **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"]),
 }
 SEEN = {key: value for key, value in OUTCOME["encoder"].items() if key not in ("weights", "precision")}
@@ -35,29 +36,11 @@ TABLES = "metrics metrics-by-fold comparisons roc calibration decision sweep spr
 SHOWN_STEPS = ("prepare",) if SHOWN == "adc" else ("register", "normalise", "lesions")
 
 
-def shown(wildcards):
-    """Images that the network is shown, of the patients of a chunk; what they are masked or carried by."""
-    names = (SHOWN,) if SHOWN == "lesion" else ("adc", "brain")
-    mine = [(sub, visit) for sub in CHUNKS[wildcards.chunk] for visit in SEEN_AT[sub]]
-    return [work(f"{sub}/{visit}_{name}.nii.gz") for sub, visit in mine for name in names]
-
-
 def shown_records(wildcards):
+    """Records of what the network is shown, of the patients of a chunk."""
     return [
         record(one, sub) for sub in CHUNKS[wildcards.chunk] for one in SHOWN_STEPS if goes_through(sub, one)
     ]
-
-
-def warps(wildcards):
-    """Transforms to the template, which a lesion mask in native space needs."""
-    subs = CHUNKS[wildcards.chunk] if SHOWN == "lesion" else []
-    return [path for sub in subs for path in warp_before(SimpleNamespace(sub=sub))]
-
-
-def tuned_on(wildcards):
-    """Images of the visit that a network is trained on."""
-    visit = Path(wildcards.part).name.partition("-")[0]
-    return [work(f"{sub}/{visit}_{name}.nii.gz") for sub in EXPLAINED for name in ("adc", "brain")]
 
 
 def embedded(*names):
@@ -90,12 +73,6 @@ def predicts(*paths):
 
 # What is explained, and what the explanation is drawn on: whoever has the image at every visit.
 EXPLAINED = [sub for sub in patients() if SHOWN == "adc" and SEEN_AT[sub] == OUTCOME["visits"]]
-EXPLAINED_IMAGES = [
-    work(f"{sub}/{visit}_{name}.nii.gz")
-    for sub in EXPLAINED
-    for visit in OUTCOME["visits"]
-    for name in ("adc", "brain", "lesion")
-]
 EXPLAINED_RECORDS = [(sub, one) for sub in EXPLAINED for one in ("prepare", "lesions")]
 # Networks that are trained on, one for each visit and fold.
 TUNES = PREDICTS and SHOWN == "adc" and OUTCOME["finetune"]["epochs"] > 0
@@ -119,7 +96,7 @@ def expected_outcome():
         yield expected(
             "outcome_judge", "cohort", [fit, scored, *((part, "outcome_finetune") for part in TUNED)]
         )
-        explained = [("cohort", "outcome_saliency")] if EXPLAINS else []
+        explained = [("cohort", "outcome_saliency"), *EXPLAINED_RECORDS] if EXPLAINS else []
         if EXPLAINS:
             yield expected("outcome_saliency", "cohort", [fit, *EXPLAINED_RECORDS])
         yield expected("outcome_page", "cohort", [fit, scored, judged, *explained])

@@ -2,7 +2,6 @@ rule page:
     """Draw a patient's page: maps, contours, volumes, registration checks, findings."""
     input:
         records=records_before("page"),
-        images=images_before("prepare", "register", "lesions"),
     output:
         record=record("page"),
         page=out("report/{sub}.html"),

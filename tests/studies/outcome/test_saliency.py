@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reperfuse.core.files import read_json, write_marker
+from reperfuse.core.files import read_json
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.imaging.reader import read_present
 from reperfuse.imaging.volume import Volume, verify, write_volume
@@ -85,7 +85,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict:
             path = folder / who / f"J1_{name}.nii.gz"
             write_volume(path, Volume(data, AFFINE))
             paths.setdefault(who, {}).setdefault("J1", {})[name] = path
-    write_marker(paths["sub-0002"]["J1"]["lesion"])
+    del paths["sub-0002"]["J1"]["lesion"]
     return paths
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reperfuse.cohort import layout
-from reperfuse.core.files import atomic, is_marker, read_json_or, write_json, write_text
+from reperfuse.core.files import atomic, read_json_or, write_json, write_text
 
 BIDS_VERSION = "1.11.1"
 COLUMNS = ("file", "source")
@@ -28,19 +28,13 @@ IGNORED = (
 
 
 def publishable(
-    output_dir: Path,
-    images: Mapping[str, Iterable[str]],
     sessions: Mapping[str, str],
     records: Iterable[Mapping[str, Any]],
 ) -> dict[str, str]:
-    """Return published path → path of the image in ``work``, both relative, markers left out.
+    """Return published path → path of the image in ``work``, both relative.
 
     Parameters
     ----------
-    output_dir : Path
-        The derivative dataset.
-    images : mapping
-        Step → names of its images.
     sessions : mapping
         Visit → session label.
     records : iterable of mapping
@@ -49,13 +43,12 @@ def publishable(
     files = {}
     for record in records:
         participant_id, facts = record["participant_id"], record["facts"]
-        for name in images.get(record["step"], ()):
+        for name in (file.removesuffix(".nii.gz") for file in record["files"] if file.endswith(".nii.gz")):
             origin = facts.get("sources", {}).get(name, "")
             space = facts.get("space", {}).get(name, "")
             path = layout.published(participant_id, name, sessions, source=origin, space=space)
-            file = f"work/{participant_id}/{name}.nii.gz"
-            if path and (output_dir / file).exists() and not is_marker(output_dir / file):
-                files[path] = file
+            if path:
+                files[path] = f"work/{participant_id}/{name}.nii.gz"
     return dict(sorted(files.items()))
 
 

@@ -1,8 +1,8 @@
-"""Where things are written: the steps, their images, and the names under which these are published."""
+"""Where things are written: the steps of a patient, and the names under which their images are published."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 VISITS = ("J0", "J1")
@@ -12,12 +12,6 @@ CONTRASTS = ("flair", "t1w", "gre", "pwi")
 PREPARED = {
     "J0": ("adc", "trace", "s0", "brain", "flair", "t1w", "gre", "pwi"),
     "J1": ("adc", "trace", "s0", "brain", "flair", "gre"),
-}
-
-_FIXED: dict[str, tuple[str, ...]] = {
-    "prepare": tuple(f"{visit}_{name}" for visit in VISITS for name in PREPARED[visit]),
-    "register": ("space-J0_adc", *(f"space-J0_{name}" for name in CONTRASTS)),
-    "normalise": ("space-MNI_anatomy", "space-MNI_jacobian", "to-MNI_warp", "from-MNI_warp"),
 }
 
 # Steps of a patient in order, each with the steps whose records it reads; `template` is everybody's.
@@ -41,19 +35,6 @@ PUBLISHED = {
     "pwi": ("perf", "desc-mean_dsc"),
     "jacobian": ("anat", "desc-jacobian_map"),
 }
-
-
-def images_of(thresholds: Iterable[float]) -> dict[str, tuple[str, ...]]:
-    """Return the images of each step by name; a name is the file's stem under ``work/sub-X/``.
-
-    Parameters
-    ----------
-    thresholds : iterable of float
-        ADC thresholds of the lesion masks in 10⁻⁶ mm²/s.
-    """
-    masks = [f"adc{threshold:g}{raw}" for threshold in thresholds for raw in ("raw", "")]
-    names = (f"{visit}_{mask}" for visit in VISITS for mask in (*masks, "lesion"))
-    return {**_FIXED, "lesions": tuple(names)}
 
 
 def criteria_of(lesions: Mapping[str, Any]) -> list[str]:
@@ -94,7 +75,7 @@ def published(
     participant_id : str
         ``sub-X``.
     name : str
-        As :func:`images_of` gives it.
+        The file's stem under ``work/sub-X/``.
     sessions : mapping
         Visit → session label; empty without sessions.
     source : str
@@ -113,5 +94,6 @@ def published(
     return "/".join(part for part in (participant_id, session, folder, f"{base}.nii.gz") if part)
 
 
-# What the lesion step reads of the prepared images.
+# What two steps read of the prepared images.
+NORMALISE_READ = tuple(f"J0_{name}" for name in ("s0", "trace", "adc", "brain", "t1w"))
 LESIONS_READ = tuple(f"{visit}_{name}" for visit in VISITS for name in ("adc", "trace", "brain"))

@@ -1,16 +1,17 @@
-"""The side of a rule's script that knows Snakemake: threads, log, record, markers."""
+"""The side of a rule's script that knows Snakemake: threads, log, lock, record, images."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from reperfuse.core.errors import Fault, Refusal
-from reperfuse.core.files import write_marker
+from reperfuse.core.files import read_json_or, write_marker
+from reperfuse.core.kept import Kept
 from reperfuse.core.participants import cohort_of
 from reperfuse.core.records import digests_of, key_of, name_of, read_record, write_record
 from reperfuse.core.reruns import aside
@@ -28,17 +29,21 @@ class Job:
     """One run of a rule's script.
 
     Made before any numerical library is imported, because those read the number of threads once. Used as a
-    context, it writes the rule's record when the block ends and an empty marker for each image that was not
-    written; a :class:`Refusal` ends the block, is recorded, and the job succeeds. Any other exception is a
+    context, it writes the rule's record when the block ends and an empty marker for each other output that was
+    not written; a :class:`Refusal` ends the block, is recorded, and the job succeeds. Any other exception is a
     defect of the program and fails the job.
+
+    A patient's step names one output to Snakemake, its record; the images that the record lists lie beside it. A job
+    that had already finished, but whose record Snakemake removed with those of its group, or did not see written,
+    ends here at once: see `reperfuse.core.kept`.
 
     Parameters
     ----------
     snakemake : object
-        What Snakemake gives a script. ``output.record`` is the record, the other outputs are images;
-        ``input.records`` are the records of the results before. The wildcard ``sub`` names the patient, the
-        wildcard ``external`` an external cohort, ``chunk`` some patients of any, ``part`` a network of a study that is
-        trained by itself; without any the job is about the main cohort.
+        What Snakemake gives a script. ``output.record`` is the record; ``input.records`` are the records of the
+        results before. The wildcard ``sub`` names the patient, the wildcard ``external`` an external cohort,
+        ``chunk`` some patients of any, ``part`` a network of a study that is trained by itself; without any the job
+        is about the main cohort.
 
     Attributes
     ----------
@@ -56,6 +61,7 @@ class Job:
             log = open(snakemake.log[0], "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
             sys.stdout = sys.stderr = log
         self.snakemake = snakemake
+        self.folder = Path(snakemake.output.record).parent
         self.input, self.output = snakemake.input, snakemake.output
         self.cfg: dict[str, Any] = dict(snakemake.params.get("cfg") or {})
         self.src: Any = snakemake.params.get("src")
@@ -74,6 +80,14 @@ class Job:
         self.records = {record["step"]: record for record in self.all_records}
         self.faults: list[Fault] = []
         self.facts: dict[str, Any] = {}
+        self._written: list[Path] = []
+        self._kept: Kept | None = None
+        if "sub" in snakemake.wildcards and list(snakemake.output) == [snakemake.output.record]:
+            self._kept = Kept(self.folder.parent, f"{self.participant_id}.{snakemake.rule}")
+            self._kept.lock()
+            if self._kept.restore(Path(snakemake.output.record), key_of(self.digests)):
+                print("Finished before, by a job whose record had been removed: taken as it is.")
+                raise SystemExit(0)
 
     @property
     def digests(self) -> dict[str, Any]:
@@ -104,19 +118,39 @@ class Job:
         """Return how a sidecar refers to another image of the patient."""
         return f"bids::work/{self.participant_id}/{name}.nii.gz"
 
-    def images_before(self) -> dict[str, Path]:
-        """Return the image inputs by name; some may be markers."""
-        return _by_stem(self.input.get("images", []))
+    def files_of(self, *steps: str) -> list[Path]:
+        """Return what steps before have written, of every patient that the job is about."""
+        return [
+            Path(path).parent / name
+            for path, record in zip(self.snakemake.input.get("records", []), self.all_records, strict=True)
+            if record["step"] in steps
+            for name in record["files"]
+        ]
 
-    def images(self) -> dict[str, Path]:
-        """Return the rule's image outputs by name."""
-        return _by_stem(self.output.get("images", []))
+    def images_of(self, *steps: str, only: Container[str] | None = None) -> dict[str, Path]:
+        """Return the images that steps before have written of a patient, by name."""
+        found = {_stem(path): path for path in self.files_of(*steps) if path.name.endswith(".nii.gz")}
+        return {name: path for name, path in found.items() if only is None or name in only}
+
+    def file(self, name: str) -> Path:
+        """Return where a file is written that the record will list."""
+        self._written.append(self.folder / name)
+        return self._written[-1]
+
+    def image(self, name: str) -> Path:
+        """Return where an image is written that the record will list."""
+        return self.file(f"{name}.nii.gz")
 
     def __enter__(self) -> Self:
         aside(self.output.record).unlink(missing_ok=True)
-        for path in self.images().values():  # a sidecar must not outlive its image
-            path.unlink(missing_ok=True)
-            path.with_name(path.name.removesuffix(".nii.gz") + ".json").unlink(missing_ok=True)
+        if self._kept:
+            self._kept.forget()
+        for sidecar in self.folder.glob(
+            "*.json"
+        ):  # what an earlier run of this step wrote must not outlive it
+            if read_json_or(sidecar, {}).get("GeneratedBy", {}).get("Step") == self.snakemake.rule:
+                sidecar.with_suffix(".nii.gz").unlink(missing_ok=True)
+                sidecar.unlink()
         return self
 
     def __exit__(
@@ -136,11 +170,14 @@ class Job:
             faults=self.faults,
             facts=self.facts,
             digests=self.digests,
+            files={path.name: path.stat().st_size for path in self._written if path.exists()},
         )
         for fault in self.faults:
             print(fault.sentence)
+        if self._kept:
+            self._kept.keep(Path(self.output.record))
         return True
 
 
-def _by_stem(paths: Iterable[str]) -> dict[str, Path]:
-    return {Path(path).name.removesuffix(".nii.gz"): Path(path) for path in paths}
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".nii.gz")

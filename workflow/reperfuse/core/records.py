@@ -39,6 +39,7 @@ def write_record(
     faults: Iterable[Fault],
     facts: Mapping[str, Any],
     digests: Mapping[str, Any],
+    files: Mapping[str, int] | None = None,
 ) -> None:
     """Write a step's record atomically.
 
@@ -52,6 +53,8 @@ def write_record(
         What the step found and measured; JSON-like, finite numbers only.
     digests
         See :func:`digests_of`.
+    files
+        What lies beside the record and belongs to it, with its size in bytes.
     """
     faults = list(faults)
     content = {
@@ -61,6 +64,7 @@ def write_record(
         "faults": [fault.as_dict() for fault in faults],
         "facts": dict(facts),
         "digests": dict(digests),
+        "files": dict(files or {}),
         "key": key_of(digests),
     }
     write_json(path, content)

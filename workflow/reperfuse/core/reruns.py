@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ class Expected:
 
     Parameters
     ----------
-    record : str
-        Path of the record, as the rule names it.
     cfg, code, src
         What the rule's ``params`` hold.
     after : mapping
@@ -36,7 +34,6 @@ class Expected:
         What Snakemake dates the job by: every output, and the benchmark.
     """
 
-    record: str
     cfg: Any
     code: str
     src: Any
@@ -57,44 +54,51 @@ def aside(record: str | Path) -> Path:
     return Path(f"{record}.stale")
 
 
-def remembered(record: str, metadata: Path) -> bool:
-    """Whether Snakemake's file-based memory knows an output."""
+def remembered(record: str, memory: Path) -> bool:
+    """Whether a folder of Snakemake's memory, ``metadata`` or ``incomplete``, knows an output."""
     name = urlsafe_b64encode(record.encode()).decode()
     parts = [name[i : i + 254] for i in range(0, len(name), 254)]
-    return metadata.joinpath(*("@" + part for part in parts[:-1]), parts[-1]).exists()
+    return os.path.exists(os.path.join(memory, *("@" + part for part in parts[:-1]), parts[-1]))
 
 
-def reconcile(expected: Iterable[Expected], metadata: Path) -> Recognised:
+def reconcile(results: Mapping[str, Callable[[], Expected]], metadata: Path) -> Recognised:
     """Compare records with what would be made now, in the order of the steps.
 
     Parameters
     ----------
-    expected : iterable of Expected
-        Each after those that it names in ``after``.
+    results : mapping
+        Record → what tells how it would be made now, each after those that it names in ``after``. Only results
+        that need it are asked, and those before them: thousands of patients are mostly remembered, or not there yet.
     metadata : Path
         ``.snakemake/metadata``.
     """
+    made: dict[str, Expected] = {}
     keys: dict[str, str] = {}
-    files: dict[str, Sequence[str]] = {}
+
+    def key(record: str) -> str:
+        if record not in keys:
+            made[record] = one = results[record]()
+            after = {name: key(path) for name, path in one.after.items()}
+            keys[record] = key_of(digests_of(one.cfg, one.code, one.src, after))
+        return keys[record]
+
     current, stale = 0, []
-    for one in expected:
-        after = {name: keys[path] for name, path in one.after.items()}
-        keys[one.record] = key_of(digests_of(one.cfg, one.code, one.src, after))
-        files[one.record] = one.files
-        record, old = Path(one.record), aside(one.record)
-        if not (record.exists() or old.exists()) or remembered(one.record, metadata):
+    for name in results:
+        record, old = Path(name), aside(name)
+        if not (os.path.exists(name) or os.path.exists(old)) or remembered(name, metadata):
             continue
         found = record if record.exists() else old
-        if read_json_or(found, {}).get("key") == keys[one.record]:
+        if read_json_or(found, {}).get("key") == key(name):
             found.replace(record)
-            _put_in_order(one.files, [path for before in one.after.values() for path in files[before]])
+            before = made[name].after.values()
+            _put_in_order(made[name].files, [path for one in before for path in made[one].files])
             current += 1
             continue
-        if one.after:
+        if made[name].after:
             os.utime(record, (1, 1))
         else:
             found.replace(old)
-        stale.append(one.record)
+        stale.append(name)
     return Recognised(current, tuple(stale))
 
 

@@ -62,22 +62,27 @@ def read_volume(
     return Volume(data, affine, read_metadata(metadata)), [*faults, *found, *moved]
 
 
-def read_optional(path: str | Path) -> Volume | None:
-    """Read an image that a step of the workflow wrote; None for the marker of one that could not be made."""
+def read_made(path: str | Path) -> Volume:
+    """Read an image that a step of the workflow wrote.
+
+    Raises
+    ------
+    RuntimeError
+        It is gone or damaged. No finding about the patient: the job must fail, or it would stand as one.
+    """
     path = Path(path)
-    if path.stat().st_size == 0:
-        return None
     try:
         data, affine, _ = load(path, ReadLimits(max_declared_gib=16.0), path.name)
-    except Refusal as refusal:  # no finding about the patient: the job must fail, or it would stand as one
-        raise RuntimeError(f"{path} is damaged ({refusal}); delete it to have it made again") from refusal
+    except Refusal as refusal:
+        raise RuntimeError(
+            f"{path} is gone or damaged ({refusal}); delete the record that lists it, beside it, to have it made again"
+        ) from refusal
     return Volume(data.astype(np.float32), affine)
 
 
 def read_present(paths: Mapping[str, Path]) -> dict[str, Volume]:
-    """Read those of the workflow's own images that could be made, by name."""
-    found = {name: read_optional(path) for name, path in paths.items()}
-    return {name: volume for name, volume in found.items() if volume is not None}
+    """Read the workflow's own images by name."""
+    return {name: read_made(path) for name, path in paths.items()}
 
 
 def read_mask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,16 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from reperfuse.core.files import is_marker, write_bytes, write_text
+from reperfuse.core.files import write_bytes, write_text
 from reperfuse.imaging.grids import ORDER, Interpolation, invert, itk_text, read_itk_text
 from reperfuse.imaging.volume import Volume
 
+# Names under which a patient's transform lies: part → file.
+WARP = {
+    "affine": "to-MNI_affine.txt",
+    "forward": "to-MNI_warp.nii.gz",
+    "inverse": "from-MNI_warp.nii.gz",
+}
 LPS_SIGNS = np.array([-1, -1, 1], dtype=np.float32)
 
 
@@ -100,10 +107,16 @@ def write_warp(warp: Warp, *, affine: str | Path, forward: str | Path, inverse: 
     write_bytes(inverse, _encode(warp.inverse))
 
 
-def read_warp(affine: str | Path, forward: str | Path, inverse: str | Path) -> Warp | None:
-    """Return what ``write_warp`` wrote, or None for markers."""
-    if is_marker(affine):
+def find_warp(paths: Iterable[Path]) -> Warp | None:
+    """Return the transform among the files of a patient, or None where the patient could not be normalised."""
+    known = {path.name: path for path in paths}
+    if not all(name in known for name in WARP.values()):
         return None
+    return read_warp(**{part: known[name] for part, name in WARP.items()})
+
+
+def read_warp(*, affine: str | Path, forward: str | Path, inverse: str | Path) -> Warp:
+    """Return what ``write_warp`` wrote."""
     fields = [Volume(read_field(Path(path)), nib.nifti1.load(path).affine) for path in (forward, inverse)]
     return Warp(read_itk_text(Path(affine).read_text(encoding="ascii")), *fields)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from reperfuse.imaging.model_input import model_input
 from reperfuse.imaging.pattern import lesion_pattern
 from reperfuse.imaging.reader import read_present
 from reperfuse.imaging.volume import Volume
-from reperfuse.imaging.warp import read_warp
+from reperfuse.imaging.warp import find_warp
 
 Array = np.ndarray
 LIBRARY = Path(__file__).resolve().parents[3]
@@ -33,12 +33,15 @@ Shown = Mapping[str, Mapping[str, Mapping[str, Path]]]
 ToTemplate = Callable[[Volume, str], Volume]
 
 
-def shown_images(paths: Iterable[str | Path]) -> dict[str, dict[str, dict[str, Path]]]:
-    """Arrange ``work/sub-X/J0_adc.nii.gz``: participant_id → visit → name → path."""
+def shown_images(
+    paths: Iterable[Path], *names: str, visits: Container[str]
+) -> dict[str, dict[str, dict[str, Path]]]:
+    """Arrange those of ``work/sub-X/J0_adc.nii.gz`` that have the names: participant_id → visit → name → path."""
     found: dict[str, dict[str, dict[str, Path]]] = {}
-    for path in map(Path, paths):
+    for path in paths:
         visit, _, name = path.name.removesuffix(".nii.gz").partition("_")
-        found.setdefault(path.parent.name, {}).setdefault(visit, {})[name] = path
+        if visit in visits and name in names:
+            found.setdefault(path.parent.name, {}).setdefault(visit, {})[name] = path
     return found
 
 
@@ -59,7 +62,7 @@ def write_vectors(path: str | Path, vectors: Mapping[str, Array]) -> None:
 
 
 def mappers(
-    records: Mapping[str, Mapping[str, Mapping[str, Any]]], warps: Iterable[str | Path]
+    records: Mapping[str, Mapping[str, Mapping[str, Any]]], files: Iterable[Path]
 ) -> dict[str, ToTemplate]:
     """Return participant_id → what brings a mask to the template, of those who could be normalised.
 
@@ -67,18 +70,16 @@ def mappers(
     ----------
     records : mapping
         participant_id → step → record.
-    warps : iterable of path
-        Affine, field and inverse field of each patient, in this order.
+    files : iterable of Path
+        What the patients' normalisation has written.
     """
-    files: dict[str, list[Path]] = {}
-    for path in map(Path, warps):
-        files.setdefault(path.parent.name, []).append(path)
+    mine: dict[str, list[Path]] = {}
+    for path in files:
+        mine.setdefault(path.parent.name, []).append(path)
     found = {}
-    for who, (affine, forward, inverse) in files.items():
+    for who, paths in mine.items():
         facts = {step: record["facts"] for step, record in records.get(who, {}).items()}
-        carry = mask_mapper(
-            read_warp(affine, forward, inverse), facts.get("normalise", {}), facts.get("register", {})
-        )
+        carry = mask_mapper(find_warp(paths), facts.get("normalise", {}), facts.get("register", {}))
         if carry is not None:
             found[who] = carry
     return found
@@ -104,7 +105,7 @@ def adc_vectors(
     Parameters
     ----------
     shown : mapping
-        participant_id → visit → ``adc`` and ``brain`` → path; markers are passed over.
+        participant_id → visit → ``adc`` and ``brain`` → path; a visit without both is passed over.
     variant, weights, sha256, allow_random_weights, seed
         See `reperfuse.learning.weights.load_encoder`.
     shape, clip, background
@@ -148,7 +149,7 @@ def adc_vectors(
     faults: list[Fault] = []
     keys: dict[str, str] = {}
     todo: list[tuple[str, str, dict[str, Path]]] = []
-    for who, visit, paths in _each(shown):
+    for who, visit, paths in _each(shown, "adc", "brain"):
         content = digest([file_digest(path) for _, path in sorted(paths.items())])
         key = key_of_embedding(content, settings | {"precision": precision}, stamp.sha256)
         known = get(cache, key)
@@ -229,7 +230,7 @@ def mask_vectors(
     """
     vectors: dict[str, Array] = {}
     faults: list[Fault] = []
-    for who, visit, paths in _each(shown):
+    for who, visit, paths in _each(shown, "lesion"):
         mask = read_present(paths)["lesion"]
         try:
             if f"{visit}_lesion" not in spaces.get(who, {}):
@@ -242,9 +243,9 @@ def mask_vectors(
     return vectors, faults
 
 
-def _each(shown: Shown) -> Iterator[tuple[str, str, dict[str, Path]]]:
-    """Yield patient, visit and paths where every image could be made."""
+def _each(shown: Shown, *names: str) -> Iterator[tuple[str, str, dict[str, Path]]]:
+    """Yield patient, visit and paths where every image that has to be there could be made."""
     for who, visits in sorted(shown.items()):
         for visit, paths in sorted(visits.items()):
-            if not any(is_marker(path) for path in paths.values()):
+            if all(name in paths for name in names):
                 yield who, visit, dict(paths)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from reperfuse.core.errors import Fault, Refusal
-from reperfuse.core.files import is_marker
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.evaluation.judgement import THRESHOLD
 from reperfuse.imaging.model_input import to_native
@@ -183,8 +182,8 @@ def saliency(
     faults: list[Fault] = []
     for case in cases:
         for visit, by_fold in sorted(directions.items()):
-            paths = {k: p for k, p in shown[case.participant_id][visit].items() if not is_marker(p)}
-            images, who, session = read_present(paths), case.participant_id, session_ids.get(visit, "")
+            who, session = case.participant_id, session_ids.get(visit, "")
+            images = read_present(shown[who][visit])
             try:
                 image = network_input(images, shape=shape, clip=clip, background=background, seed=seed)
             except Refusal as refusal:
