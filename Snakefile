@@ -7,6 +7,11 @@ if not workflow.overwrite_configfiles and exists("config/config.yaml"):
     configfile: "config/config.yaml"
 
 
+# A group asks for as many GPUs as its hungriest member, and its members take turns.
+resource_scopes:
+    gpu="local",
+
+
 report: "workflow/report/workflow.rst"
 
 

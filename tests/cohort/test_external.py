@@ -219,6 +219,7 @@ def test_tables_show_the_names_of_the_dataset() -> None:
     fault = {"code": "E128", "participant_id": "sub-1", "session_id": "", "path": "", "values": {}}
     plain: dict[str, Any] = {
         "name": "test",
+        "mb": {"sub-1": 3},
         "folders": ["sub-1"],
         **{part: {"sub-1": {}} for part in ("participants", "active", "clinical")},
         **{part: [fault, {**fault, "participant_id": ""}] for part in ("faults", "clinical_faults")},

@@ -135,7 +135,7 @@ class Case:
     spared : tuple of str
         Intermediate images that are made all the same.
     lost : tuple of str
-        Intermediate images in whose place an empty marker stands.
+        Intermediate images that are not made.
     volumes : bool or None
         Whether the patient has rows in ``lesions.tsv``; None where the case does not care.
     study : str

@@ -26,8 +26,8 @@ rule tables:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=20,
+        mem_mb=memory(1000, per_patient=0.3),
+        runtime=minutes(15, per_patient=0.01),
     script:
         "../../scripts/tables.py"
 
@@ -77,7 +77,7 @@ rule publish:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory(1000, per_patient=0.3),
+        runtime=minutes(15, per_patient=0.02),
     script:
         "../../scripts/publish.py"

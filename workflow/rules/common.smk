@@ -1,3 +1,4 @@
+import math
 import os
 import sys
 from functools import partial
@@ -55,9 +56,13 @@ SHARED = ("template", "tables", "publish", "report")
 SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_saliency", "outcome_page")
 IMAGING = ("prepare", "register", "normalise", "lesions")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
+MB = {sub: size for one in COHORTS.values() for sub, size in one["mb"].items()}
 STEPS = {sub: layout.steps_of(visits) for sub, visits in ACTIVE.items()}
 for name in EXTERNAL:  # pages are of the main cohort
     STEPS.update({sub: [one for one in STEPS[sub] if one != "page"] for sub in COHORTS[name]["active"]})
+
+# What rules that can use a GPU ask for; without one at hand they take turns all the same, and compute on the CPU.
+GPU = int(config["execution"]["device"] != "cpu")
 
 # What the configuration says about the main cohort's results; where data lie and how work is done is none of it.
 RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_cohorts", "execution"})
@@ -112,6 +117,22 @@ def records_before(step):
         return [record(one, owner) for owner, one in before_of(wildcards.sub, step)]
 
     return before
+
+
+def memory(base, per_mb=0, per_patient=0):
+    """Memory in MB, for a patient's raw images and for the number of patients; more with each attempt."""
+    fixed = base + per_patient * len(ACTIVE)
+
+    def asked(wildcards, attempt):
+        mine = per_mb * MB.get(getattr(wildcards, "sub", ""), 0)
+        return math.ceil((fixed + mine) * attempt)
+
+    return asked
+
+
+def minutes(base, per_mb=0, per_patient=0):
+    """Time in minutes, likewise."""
+    return memory(base, per_mb, per_patient)
 
 
 def of_all(*steps, cohort=None):

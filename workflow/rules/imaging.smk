@@ -14,8 +14,8 @@ rule prepare:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=30,
+        mem_mb=memory(1000, per_mb=25),
+        runtime=minutes(10, per_mb=0.2),
     script:
         "../../scripts/prepare.py"
 
@@ -37,8 +37,8 @@ rule register:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=60,
+        mem_mb=memory(1500, per_mb=25),
+        runtime=minutes(20, per_mb=0.2),
     script:
         "../../scripts/register.py"
 
@@ -60,8 +60,8 @@ rule template:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=10,
+        mem_mb=memory(1500),
+        runtime=minutes(10),
     script:
         "../../scripts/template.py"
 
@@ -85,8 +85,8 @@ rule normalise:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory(1500, per_mb=10),
+        runtime=minutes(45, per_mb=0.1),
     script:
         "../../scripts/normalise.py"
 
@@ -109,7 +109,7 @@ rule lesions:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=30,
+        mem_mb=memory(1000, per_mb=15),
+        runtime=minutes(10, per_mb=0.1),
     script:
         "../../scripts/lesions.py"

@@ -17,8 +17,9 @@ rule embed:
         "../../envs/study.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=120,
+        gpu=GPU if SHOWN == "adc" else 0,
+        mem_mb=memory(6000),
+        runtime=minutes(120),
     script:
         "../../scripts/embed.py"
 
@@ -53,8 +54,8 @@ rule outcome_fit:
         "../../envs/study.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=240,
+        mem_mb=memory(6000),
+        runtime=minutes(240),
     script:
         "../../scripts/outcome_fit.py"
 
@@ -80,9 +81,9 @@ rule outcome_finetune:
         "../../envs/study.yaml"
     threads: 4
     resources:
-        gpu=int(config["execution"]["device"] != "cpu"),
-        mem_mb=lambda wildcards, attempt: 12000 * attempt,
-        runtime=480,
+        gpu=GPU,
+        mem_mb=memory(12000),
+        runtime=minutes(480),
     script:
         "../../scripts/outcome_finetune.py"
 
@@ -116,8 +117,8 @@ rule outcome_score:
         "../../envs/study.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     script:
         "../../scripts/outcome_score.py"
 
@@ -159,8 +160,8 @@ rule outcome_judge:
         "../../envs/study.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=60,
+        mem_mb=memory(3000),
+        runtime=minutes(60),
     script:
         "../../scripts/outcome_judge.py"
 
@@ -186,8 +187,8 @@ rule outcome_saliency:
         "../../envs/study.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=60,
+        mem_mb=memory(6000),
+        runtime=minutes(60),
     script:
         "../../scripts/outcome_saliency.py"
 
@@ -215,8 +216,8 @@ rule outcome_page:
         "../../envs/reporting.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     script:
         "../../scripts/outcome_page.py"
 
@@ -237,7 +238,7 @@ rule fetch_weights:
         "../../envs/fetch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     script:
         "../../scripts/fetch_weights.py"

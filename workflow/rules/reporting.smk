@@ -16,8 +16,8 @@ rule page:
         "../../envs/reporting.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=20,
+        mem_mb=memory(1000, per_mb=15),
+        runtime=minutes(10, per_mb=0.1),
     script:
         "../../scripts/page.py"
 
@@ -57,7 +57,7 @@ rule report:
         "../../envs/reporting.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=20,
+        mem_mb=memory(1500, per_patient=0.3),
+        runtime=minutes(15, per_patient=0.01),
     script:
         "../../scripts/report.py"

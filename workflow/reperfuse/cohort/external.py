@@ -81,6 +81,7 @@ def _renamed(manifest: Manifest, rename: Rename) -> Manifest:
         **manifest,
         **{table: {rename(sub): found for sub, found in manifest[table].items()} for table in tables},
         **{part: _faults(manifest[part], rename) for part in ("faults", "clinical_faults")},
+        "mb": {rename(sub): size for sub, size in manifest["mb"].items()},
         "folders": [rename(sub) for sub in manifest["folders"]],
         "eligibility": {
             study: {rename(sub): _faults(faults, rename) for sub, faults in judged.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -244,6 +245,30 @@ def _case_collisions(participant_id: str, names: Sequence[Name]) -> list[Fault]:
         if other != name.path:
             faults.append(Fault("E211", name.path, {"other": other}, participant_id))
     return faults
+
+
+def megabytes(participants: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return participant_id → size of all images in MB, rounded up; what memory a step asks for follows from it.
+
+    Parameters
+    ----------
+    participants : mapping
+        As :func:`stamped` gives them.
+    sizes : mapping
+        Path → bytes.
+    """
+    return {
+        participant_id: math.ceil(
+            sum(
+                sizes.get(path, 0)
+                for roles in visits.values()
+                for files in roles.values()
+                for path, _ in files
+            )
+            / 1e6
+        )
+        for participant_id, visits in participants.items()
+    }
 
 
 def stamped(index: Index, stamps: Stamps) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reco
 from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
 from reperfuse.cohort.external import as_inside, check_names, sections_of
 from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
-from reperfuse.cohort.index import Index, find_sessions, scan, stamped
+from reperfuse.cohort.index import Index, find_sessions, megabytes, scan, stamped
 from reperfuse.cohort.twins import contents, twins
 from reperfuse.core.errors import ConfigError, Fault
 from reperfuse.core.files import read_json, write_json
@@ -113,6 +113,7 @@ def _cohort(
         "n_files": index.n_files,
         "participants": participants,
         "active": active,
+        "mb": megabytes(active, stamps.sizes),
         "faults": _dicts(faults),
         "clinical": clinical.rows,
         "dictionary": clinical.dictionary,

@@ -148,12 +148,18 @@ class Stamps:
         The dataset. Paths are given and cached relative to it.
     cache : Path
         JSON file, written by :meth:`save`.
+
+    Attributes
+    ----------
+    sizes : dict
+        Bytes of each file that was stamped and is there.
     """
 
     def __init__(self, root: Path, cache: Path) -> None:
         self.root, self.cache = Path(root), Path(cache)
         self._known: dict[str, list[Any]] = read_json_or(cache, {})
         self._used: dict[str, list[Any]] = {}
+        self.sizes: dict[str, int] = {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str]:
         """Return the stamp of each file; files that cannot be read are left out."""
@@ -163,15 +169,17 @@ class Stamps:
 
     def _stamp(self, path: str) -> str:
         file = self.root / path
-        if key := annex_key(file):
-            return key
+        key = annex_key(file)
         try:
             stat = file.stat()
+            self.sizes[path] = stat.st_size
+            if key:
+                return key
             entry = self._known.get(path)
             if entry is None or entry[:2] != [stat.st_size, stat.st_mtime_ns]:
                 entry = [stat.st_size, stat.st_mtime_ns, file_digest(file)]
         except OSError:
-            return ""
+            return key or ""
         self._used[path] = entry
         return str(entry[2])
 
