@@ -23,7 +23,13 @@ include: "workflow/rules/outcome.smk"
 include: "workflow/rules/reporting.smk"
 
 
-take_up()
+if workflow.is_main_process:
+    take_up()
+    settle()
+
+
+envvars:
+    "REPERFUSE_PLAN",
 
 
 onstart:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from reperfuse.core import provenance
-from reperfuse.core.provenance import Stamps, closure, code_digest, digest
+from reperfuse.core.files import read_json
+from reperfuse.core.provenance import Parsed, Stamps, closure, code_digest, digest
 
 
 @pytest.fixture
@@ -23,7 +24,6 @@ def library(tmp_path: Path) -> Path:
 
 
 def fresh(library: Path) -> str:
-    provenance._parsed.cache_clear()
     provenance._bytes_digest.cache_clear()
     return code_digest(library / "script.py", library, [])
 
@@ -53,6 +53,21 @@ def test_only_code_that_is_reached_changes_the_digest(
     before = fresh(library)
     (library / file).write_text(text)
     assert (fresh(library) != before) is changes
+
+
+def test_what_is_known_of_the_code_is_taken_by_its_content(library: Path, tmp_path: Path) -> None:
+    cache, script = tmp_path / "code.json", library / "script.py"
+    parsed = Parsed(cache)
+    before = code_digest(script, library, parsed=parsed)
+    parsed.save()
+    assert code_digest(script, library, parsed=Parsed(cache)) == before == fresh(library)
+    os.utime(library / "reperfuse/deep.py", (1, 1))
+    assert code_digest(script, library, parsed=Parsed(cache)) == before
+    (library / "reperfuse/deep.py").write_text("VALUE = 2\n")
+    parsed = Parsed(cache)
+    assert code_digest(script, library, parsed=parsed) == fresh(library) != before
+    parsed.save()
+    assert len(read_json(cache)) == 4, "what is gone is forgotten"
 
 
 def test_relative_imports_and_further_files_count(library: Path) -> None:

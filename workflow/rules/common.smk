@@ -1,7 +1,9 @@
+import json
 import math
 import os
 import sys
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,10 +18,10 @@ from reperfuse.cohort import layout
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core import kept
 from reperfuse.core.errors import ConfigError
-from reperfuse.core.files import read_json
+from reperfuse.core.files import read_json, write_text
 from reperfuse.core.leftovers import still_queued
 from reperfuse.core.participants import cohort_of
-from reperfuse.core.provenance import code_digest, stamp_of
+from reperfuse.core.provenance import Parsed, code_digest, digest, stamp_of
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
@@ -30,21 +32,22 @@ LIBRARY = Path(reperfuse.__file__).resolve().parent.parent
 LOCK = ROOT / "requirements/default.txt"
 TEMPLATES = sorted((LIBRARY / "reperfuse/reporting").glob("templates/*"))
 
-try:
-    config.update(resolve(config, ROOT / "workflow/schemas"))
-    config["output_dir"] = config["output_dir"].rstrip(os.sep)
-    if workflow.is_main_process:
+# What the main process has settled for every job: configuration, survey, digests of code. Jobs read it, so that all
+# have the same `params`, and none pays for finding out again.
+if workflow.is_main_process:
+    try:
+        config.update(resolve(config, ROOT / "workflow/schemas"))
+        config["output_dir"] = config["output_dir"].rstrip(os.sep)
         surveyed = survey(config, requirements(config["studies"]))
-        os.environ.update(REPERFUSE_SURVEY=str(surveyed))
-except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    PLAN = {"survey": str(surveyed), "assumed": assumed(config, ROOT / "workflow/schemas"), "code": {}}
+    PARSED = Parsed(surveyed.with_name("code.json"))
+else:
+    PLAN = read_json(os.environ["REPERFUSE_PLAN"])
+    config.update(PLAN["config"])
 
-
-envvars:
-    "REPERFUSE_SURVEY",
-
-
-MANIFESTS = read_survey(os.environ["REPERFUSE_SURVEY"])  # the main cohort's under the empty name
+MANIFESTS = read_survey(PLAN["survey"])  # the main cohort's under the empty name
 MANIFEST = MANIFESTS[""]
 COHORTS = {name: read_json(path) for name, path in MANIFESTS.items()}
 EXTERNAL = sorted(set(COHORTS) - {""})
@@ -106,6 +109,12 @@ def record(step, owner="{sub}"):
     return work(f"cohort/{step}.json" if step in SHARED else f"{owner}/{step}.json")
 
 
+def known(function):
+    """Spare Snakemake the look into a function's parameters, which it takes for every job anew."""
+    function.__signature__ = signature(function)
+    return function
+
+
 def goes_through(sub, step):
     return step in SHARED or step in STEPS[sub]
 
@@ -116,7 +125,7 @@ def records_before(step):
     def before(wildcards):
         return [record(one, owner) for owner, one in before_of(wildcards.sub, step)]
 
-    return before
+    return known(before)
 
 
 def memory(base, per_mb=0, per_patient=0):
@@ -127,7 +136,7 @@ def memory(base, per_mb=0, per_patient=0):
         mine = per_mb * MB.get(getattr(wildcards, "sub", ""), 0)
         return math.ceil((fixed + mine) * attempt)
 
-    return asked
+    return known(asked)
 
 
 def minutes(base, per_mb=0, per_patient=0):
@@ -166,8 +175,10 @@ def weights_digest(path):
 
 def code(step, env, files=()):
     """Digest of a rule's script, the modules it reaches, its environment, the lock and other files."""
-    env_files = sorted((ROOT / "envs").glob(f"{env}.*"))
-    return code_digest(ROOT / f"scripts/{step}.py", LIBRARY, [*env_files, LOCK, *files])
+    if workflow.is_main_process:
+        read = [*sorted((ROOT / "envs").glob(f"{env}.*")), LOCK, *files]
+        PLAN["code"][step] = code_digest(ROOT / f"scripts/{step}.py", LIBRARY, read, parsed=PARSED)
+    return PLAN["code"][step]
 
 
 def sources(*roles, **shared):
@@ -180,9 +191,10 @@ def sources(*roles, **shared):
         }
         return {**mine, **shared}
 
-    return stamps
+    return known(stamps)
 
 
+@known
 def about(wildcards):
     """What a patient's page says beside the images: clinical data, and what keeps the patient out of each study."""
     sub = wildcards.sub
@@ -192,12 +204,20 @@ def about(wildcards):
     }
 
 
+def settle():
+    """Write down what every job needs to know, under the name of its content."""
+    PARSED.save()
+    content = {**PLAN, "config": config}
+    path = Path(work(f"plan-{digest(content)}.json"))
+    if not path.exists():
+        write_text(path, json.dumps(content))  # in the order of the main process
+    os.environ.update(REPERFUSE_PLAN=str(path))
+
+
 def take_up():
     """Before a run, look at what earlier ones have left: jobs still queued, finished steps, results without memory."""
     memory = Path(".snakemake")
-    if not workflow.is_main_process or any(
-        memory.glob("locks/*")
-    ):  # a run is at work, or was killed: not yet ours
+    if any(memory.glob("locks/*")):  # a run is at work, or was killed: not yet ours
         return
     if queued := still_queued(memory / "incomplete"):
         raise WorkflowError(

@@ -14,7 +14,7 @@ rule prepare:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000, per_mb=25),
+        mem_mb=memory(700, per_mb=12),
         runtime=minutes(10, per_mb=0.2),
     script:
         "../../scripts/prepare.py"
@@ -37,7 +37,7 @@ rule register:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1500, per_mb=25),
+        mem_mb=memory(1000, per_mb=10),
         runtime=minutes(20, per_mb=0.2),
     script:
         "../../scripts/register.py"
@@ -60,7 +60,7 @@ rule template:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1500),
+        mem_mb=memory(1000),
         runtime=minutes(10),
     script:
         "../../scripts/template.py"
@@ -70,8 +70,8 @@ rule normalise:
     """Warp the patient's anatomy to the MNI152 template."""
     input:
         records=records_before("normalise"),
-        head=rules.template.output.head,
-        brain=rules.template.output.brain,
+        head=work("template/t1w.nii.gz"),
+        brain=work("template/brain.nii.gz"),
     output:
         record=record("normalise"),
     log:
@@ -85,7 +85,7 @@ rule normalise:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1500, per_mb=10),
+        mem_mb=memory(1500, per_mb=8),
         runtime=minutes(45, per_mb=0.1),
     script:
         "../../scripts/normalise.py"
@@ -109,7 +109,7 @@ rule lesions:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000, per_mb=15),
+        mem_mb=memory(700, per_mb=10),
         runtime=minutes(10, per_mb=0.1),
     script:
         "../../scripts/lesions.py"

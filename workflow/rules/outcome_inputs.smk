@@ -21,7 +21,7 @@ SEEN_AT = {
 CHUNKS = chunked(sub for sub, visits in SEEN_AT.items() if visits)
 ASSUMED = {
     key.removeprefix("studies.outcome."): value
-    for key, value in assumed(config, ROOT / "workflow/schemas").items()
+    for key, value in PLAN["assumed"].items()
     if key.startswith("studies.outcome.") and not key.endswith((".weights", ".frozen_folds"))
 }
 PREDICTS = cohort["folds"]["outcome"]["n_folds"] > 1

@@ -16,7 +16,7 @@ rule page:
         "../../envs/reporting.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000, per_mb=15),
+        mem_mb=memory(700, per_mb=10),
         runtime=minutes(10, per_mb=0.1),
     script:
         "../../scripts/page.py"
@@ -25,11 +25,11 @@ rule page:
 rule report:
     """Draw the cohort's page: flow, volumes, quality, patients."""
     input:
-        summary=rules.tables.output.summary,
-        participants=rules.tables.output.participants,
-        lesions=rules.tables.output.lesions,
-        status=rules.tables.output.status,
-        excluded=rules.tables.output.excluded,
+        summary=work("summary.json"),
+        participants=out("cohort/participants.tsv"),
+        lesions=out("lesions.tsv"),
+        status=out("cohort/status.tsv"),
+        excluded=out("cohort/excluded.tsv"),
         records=[
             record("tables"),
             record("publish"),
@@ -50,7 +50,7 @@ rule report:
     params:
         cfg={
             "configuration": {key: config[key] for key in RESULTS},
-            "assumed": assumed(config, ROOT / "workflow/schemas"),
+            "assumed": PLAN["assumed"],
         },
         code=code("report", "reporting", TEMPLATES),
     conda:

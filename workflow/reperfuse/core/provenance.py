@@ -78,28 +78,60 @@ def _module_files(name: str, library: Path) -> Iterator[Path]:
                 yield path
 
 
-@cache
-def _parsed(file: Path, library: Path) -> tuple[str, tuple[Path, ...]]:
-    """Return the digest of one file's code and the package's files that it imports."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    names = sorted({n for n in _imports(tree, file, library) if n.split(".")[0] == PACKAGE})
-    reached = dict.fromkeys(path for name in names for path in _module_files(name, library))
-    return digest(repr(_canonical(tree))), tuple(reached)
+class Parsed:
+    """Digests and imports of files of code, known by their content: parsing all of them takes a second.
+
+    Parameters
+    ----------
+    cache : Path, optional
+        JSON file, written by :meth:`save`.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self.cache = cache
+        self._known: dict[str, list[Any]] = read_json_or(cache, {}) if cache else {}
+        self._used: dict[str, list[Any]] = {}
+        self._found: dict[Path, tuple[str, tuple[Path, ...]]] = {}
+
+    def of(self, file: Path, library: Path) -> tuple[str, tuple[Path, ...]]:
+        """Return the digest of one file's code and the package's files that it imports."""
+        if file not in self._found:
+            content = file.read_bytes()
+            # Where it lies decides what a relative import means.
+            place = file.relative_to(library).as_posix() if library in file.parents else file.name
+            key = f"{place} {hashlib.sha256(content).hexdigest()}"
+            entry = self._known.get(key)
+            if entry is None:
+                tree = ast.parse(content.decode("utf-8"))
+                names = sorted({n for n in _imports(tree, file, library) if n.split(".")[0] == PACKAGE})
+                entry = [digest(repr(_canonical(tree))), names]
+            self._used[key] = entry
+            reached = dict.fromkeys(path for name in entry[1] for path in _module_files(name, library))
+            self._found[file] = str(entry[0]), tuple(reached)
+        return self._found[file]
+
+    def save(self) -> None:
+        """Write the cache if it changed; files that are gone are forgotten."""
+        if self.cache and self._used != self._known:
+            write_json(self.cache, self._used)
 
 
-def closure(script: Path, library: Path) -> list[Path]:
+def closure(script: Path, library: Path, parsed: Parsed | None = None) -> list[Path]:
     """Return a script and every module of the package that it reaches, sorted."""
+    parsed = parsed or Parsed()
     seen: set[Path] = set()
     todo = [Path(script)]
     while todo:
         file = todo.pop()
         if file not in seen:
             seen.add(file)
-            todo.extend(_parsed(file, library)[1])
+            todo.extend(parsed.of(file, library)[1])
     return sorted(seen)
 
 
-def code_digest(script: Path, library: Path, files: Iterable[Path] = ()) -> str:
+def code_digest(
+    script: Path, library: Path, files: Iterable[Path] = (), *, parsed: Parsed | None = None
+) -> str:
     """Return the digest of a script, the modules that it reaches and further files.
 
     Parameters
@@ -111,8 +143,11 @@ def code_digest(script: Path, library: Path, files: Iterable[Path] = ()) -> str:
     files : iterable of Path
         Taken byte by byte: environment file, lock, templates. Names count, folders do not, so that a moved
         clone has the same digest.
+    parsed : Parsed, optional
+        What is known of the code already.
     """
-    parts = [(file.name, _parsed(file, library)[0]) for file in closure(script, library)]
+    parsed = parsed or Parsed()
+    parts = [(file.name, parsed.of(file, library)[0]) for file in closure(script, library, parsed)]
     parts += [(file.name, _bytes_digest(file)) for file in sorted(files)]
     return digest(sorted(parts))
 
