@@ -10,7 +10,7 @@ import pytest
 
 from reperfuse.core.files import read_json
 from reperfuse.core.tables import Row, read_table
-from tests.rules.conftest import Workspace, write_patients
+from tests.workspace import Workspace, write_patients
 
 SECTION = "external_cohorts: {centre2: {bids_dir: elsewhere/bids}}\n"
 STEPS = {"prepare": 1, "register": 1, "normalise": 1, "lesions": 1}

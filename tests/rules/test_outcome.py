@@ -16,7 +16,7 @@ from safetensors.numpy import load
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 
 from reperfuse.core.tables import Row, read_table
-from tests.rules.conftest import ROOT, Workspace, copy_workflow
+from tests.workspace import ROOT, Workspace, copy_workflow
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reperfuse.core.tables import Row, read_table
-from tests.rules.conftest import Workspace, copy_workflow
+from tests.workspace import Workspace, copy_workflow
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from reperfuse.core.files import read_json
-from tests.rules.conftest import Workspace, copy_workflow, write_patients
+from tests.workspace import Workspace, copy_workflow, write_patients
 
 LESIONS = "workflow/reperfuse/imaging/lesion.py"
 COHORT = {"tables": 1, "publish": 1, "report": 1}

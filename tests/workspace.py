@@ -1,0 +1,86 @@
+"""A workspace with its own copy of the workflow and a small cohort, for tests that run Snakemake."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reperfuse.core.settings import fill, load_schema
+from reperfuse.phantom.dataset import write_cohort
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("Snakefile", "workflow", "scripts", "envs", "profiles", "requirements", "config", "resources")
+SMALL = {"shape": [32, 36, 12], "spacing_mm": [6.5, 6.5, 12.0], "frames": [40, 41]}
+CONFIG = """\
+bids_dir: bids
+output_dir: results
+normalise: {resolution_mm: 4, affine_iterations: [20, 10], syn_iterations: [4]}
+"""
+
+
+def write_patients(bids: Path, n: int, **changed: Any) -> None:
+    """Write the first ``n`` patients of one cohort; another ``seed`` gives another cohort."""
+    settings = fill({}, load_schema(ROOT / "workflow/schemas", "phantom"))
+    given = {**settings, **SMALL, "n": n, "left_before_j1": 0.0, **changed}
+    write_cohort(bids, bids.with_name(f"{bids.name}-truth"), **given)
+
+
+@dataclass
+class Workspace:
+    """A folder with the workflow, a cohort under ``bids`` and results under ``results``."""
+
+    path: Path
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> str:
+        """Run Snakemake and return what it printed."""
+        command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": ""},
+            check=False,
+        )
+        text = done.stdout + done.stderr
+        assert (done.returncode == 0) is ok, text
+        return text
+
+    def would_run(self) -> Counter[str]:
+        """Return how many jobs of each rule a run would start."""
+        return self.jobs("--dry-run", "--cores", "1")
+
+    def run(self) -> Counter[str]:
+        """Run everything; return how many jobs of each rule were run."""
+        return self.jobs("--cores", "2")
+
+    def jobs(self, *arguments: str) -> Counter[str]:
+        text = self.snakemake(*arguments)
+        table = re.search(r"Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", text)
+        found = dict(re.findall(r"(\w+) +(\d+)", table[1])) if table else {}
+        return Counter({name: int(n) for name, n in found.items() if name not in ("total", "all")})
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text in a file of the workflow."""
+        path = self.path / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+def copy_workflow(folder: Path) -> None:
+    """Copy what a clone holds, with new dates as a clone has."""
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / part, folder / part, copy_function=shutil.copy, ignore=ignore)
+        else:
+            shutil.copy(ROOT / part, folder / part)
+    (folder / "config.yaml").write_text(CONFIG)
