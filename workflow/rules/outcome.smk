@@ -19,7 +19,7 @@ rule embed:
     resources:
         gpu=GPU if SHOWN == "adc" else 0,
         mem_mb=memory(6000),
-        runtime=minutes(120),
+        runtime=lambda wildcards, attempt: (10 + len(CHUNKS[wildcards.chunk])) * attempt,
     script:
         "../../scripts/embed.py"
 
