@@ -82,7 +82,7 @@ class Job:
         self.facts: dict[str, Any] = {}
         self._written: list[Path] = []
         self._kept: Kept | None = None
-        if "sub" in snakemake.wildcards and list(snakemake.output) == [snakemake.output.record]:
+        if snakemake.wildcards.get("sub") and list(snakemake.output) == [snakemake.output.record]:
             self._kept = Kept(self.folder.parent, f"{self.participant_id}.{snakemake.rule}")
             self._kept.lock()
             if self._kept.restore(Path(snakemake.output.record), key_of(self.digests)):
