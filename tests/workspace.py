@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,17 @@ def write_patients(bids: Path, n: int, **changed: Any) -> None:
 
 @dataclass
 class Workspace:
-    """A folder with the workflow, a cohort under ``bids`` and results under ``results``."""
+    """A folder with the workflow, a cohort under ``bids`` and results under ``results``.
+
+    Parameters
+    ----------
+    path : Path
+    environment : mapping
+        Variables that Snakemake gets beside those of the tests.
+    """
 
     path: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         """Run Snakemake and return what it printed."""
@@ -46,7 +55,7 @@ class Workspace:
             cwd=self.path,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONPATH": "", **self.environment},
             check=False,
         )
         text = done.stdout + done.stderr
