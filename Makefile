@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster lint acute-dwi soop soop-outcome weights bench docs lock slurm clean
+.PHONY: help install demo test test-cluster lint acute-dwi soop soop-outcome weights bench docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ lock: $(VENV)/.dev ## resolve the locks again; UPGRADE=--upgrade takes newer ver
 	$(COMPILE) --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --output-file requirements/fetch.txt requirements/fetch.in
 	$(COMPILE) --no-deps --output-file requirements/slurm.txt requirements/slurm.in
+
+pins: $(VENV)/.dev ## pin the conda environments for linux-64; where conda-forge can be reached
+	$(BIN)/python envs/pin.py $(wildcard envs/*.yaml)
 
 weights: $(VENV)/.fetch ## fetch MedicalNet's weights from the Hugging Face hub into weights/
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.learning.fetch weights/resnet_50_23dataset.safetensors

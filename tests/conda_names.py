@@ -43,3 +43,8 @@ def exact(env: Path) -> dict[str, str]:
         found[spec.name.normalized] = version.removesuffix(".*")
     assert len(found) == len(specs(env))
     return found
+
+
+def packages_of(env: Path) -> dict[str, str]:
+    """Return package and exact version of each entry of an environment, by their names on PyPI."""
+    return {INSIDE.get(name, ON_PYPI.get(name, name)): version for name, version in exact(env).items()}

@@ -11,51 +11,16 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from rattler.exceptions import InvalidMatchSpecError
 
 from reperfuse.core.provenance import closure
+from tests.conda_names import ENVS, IMPORTED, ROOT, exact, packages_of
+from tests.locks import REQUIREMENTS, locked, torch_version, versions, wanted
 
-ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / "requirements"
-ENVS = sorted((ROOT / "envs").glob("*.yaml"))
-# Where a package is called otherwise: on conda-forge, and in an import.
-ON_CONDA = {"matplotlib-base": "matplotlib", "pytorch": "torch", "huggingface_hub": "huggingface-hub"}
-# conda-forge ships Fabric inside this package, under the same version.
-ON_CONDA |= {"pytorch-lightning": "lightning-fabric"}
-IMPORTED = {"PIL": "pillow", "yaml": "pyyaml", "ants": "antspyx", "sklearn": "scikit-learn"}
-IMPORTED |= {"lightning_fabric": "lightning-fabric"}
 OF_TORCH = {"filelock", "fsspec", "jinja2", "networkx", "setuptools", "sympy", "typing-extensions"}
-
-
-def wanted(name: str) -> dict[str, Requirement]:
-    """Return what an ``.in`` file asks for."""
-    lines = (REQUIREMENTS / f"{name}.in").read_text().splitlines()
-    found = [Requirement(line) for line in lines if line.strip() and line[0] not in "#-"]
-    return {canonicalize_name(one.name): one for one in found}
-
-
-def locked(name: str) -> list[Requirement]:
-    """Return every entry of a lock."""
-    text = (REQUIREMENTS / f"{name}.txt").read_text()
-    return [Requirement(line.rstrip("\\ ")) for line in re.findall(r"^[A-Za-z0-9].*", text, re.MULTILINE)]
-
-
-def torch_version() -> dict[str, str]:
-    """Return PyTorch's version, which stands in a file of its own."""
-    [line] = [one for one in (REQUIREMENTS / "torch.txt").read_text().splitlines() if one and one[0] != "#"]
-    return {"torch": line.removeprefix("torch==")}
-
-
-def versions(name: str, **environment: str) -> dict[str, str]:
-    """Return the version of each package that a lock gives to a Python."""
-    return {
-        canonicalize_name(one.name): str(one.specifier).removeprefix("==")
-        for one in locked(name)
-        if one.marker is None or one.marker.evaluate(environment)
-    }
 
 
 @pytest.mark.parametrize("name", ["default", "dev", "fetch", "slurm"])
@@ -117,20 +82,9 @@ def test_the_package_asks_for_what_the_lock_was_made_from() -> None:
     assert direct.keys() - asked.keys() <= OF_TORCH
 
 
-def env_packages(path: Path) -> dict[str, str]:
-    """Return package and exact version of each entry of a conda environment, by their names on PyPI."""
-    env = yaml.safe_load(path.read_text())
-    assert env["channels"] == ["conda-forge", "nodefaults"]
-    found = {}
-    for entry in env["dependencies"]:
-        name, version = re.fullmatch(r"([a-z0-9_-]+) =([0-9.]+)", entry).groups()
-        found[ON_CONDA.get(name, name)] = version
-    return found
-
-
 @pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
 def test_a_conda_environment_has_the_locked_versions(path: Path) -> None:
-    packages = env_packages(path)
+    packages = packages_of(path)
     python = packages.pop("python")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert SpecifierSet(project["requires-python"]).contains(f"{python}.0")
@@ -139,8 +93,18 @@ def test_a_conda_environment_has_the_locked_versions(path: Path) -> None:
     assert packages == {name: have[name] for name in packages}
 
 
+@pytest.mark.parametrize(
+    "spec", ["numpy", "numpy >=2.3.5", "numpy =2.3.5=h*", "numpy =2.3.*", "numpy ===", "n umpy =2"]
+)
+def test_an_environment_that_is_not_exact_is_found(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "env.yaml"
+    path.write_text(f"channels: [conda-forge, nodefaults]\ndependencies: ['{spec}']\n")
+    with pytest.raises((AssertionError, InvalidMatchSpecError)):
+        exact(path)
+
+
 def test_conda_environments_have_one_python() -> None:
-    assert len({env_packages(path)["python"] for path in ENVS}) == 1
+    assert len({packages_of(path)["python"] for path in ENVS}) == 1
 
 
 RULES = sorted(
@@ -167,7 +131,19 @@ def imports(files: Iterable[Path]) -> set[str]:
 @pytest.mark.parametrize(("script", "env"), RULES)
 def test_an_environment_holds_what_its_script_reaches(script: str, env: str) -> None:
     reached = imports(closure(ROOT / f"scripts/{script}.py", ROOT / "workflow"))
-    assert reached <= env_packages(ROOT / f"envs/{env}.yaml").keys()
+    assert reached <= packages_of(ROOT / f"envs/{env}.yaml").keys()
+
+
+# What an environment names besides: pandas for its upper bound, statsmodels' tables being of it; the hub's client is
+# imported by its name as text.
+BESIDES = {"study": {"pandas"}, "fetch": {"huggingface-hub"}}
+
+
+@pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
+def test_an_environment_holds_nothing_more(path: Path) -> None:
+    scripts = [ROOT / f"scripts/{script}.py" for script, env in RULES if env == path.stem]
+    reached = set().union(*(imports(closure(script, ROOT / "workflow")) for script in scripts))
+    assert packages_of(path).keys() - reached == {"python"} | BESIDES.get(path.stem, set())
 
 
 def test_the_package_imports_what_it_asks_for_and_nothing_else() -> None:

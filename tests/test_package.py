@@ -118,6 +118,23 @@ def test_one_version_everywhere() -> None:
     assert citation["license"] == PROJECT["license"]
 
 
+def test_the_container_is_made_of_files_that_exist() -> None:
+    text = re.sub(r"\\\n", " ", (ROOT / "Containerfile").read_text())
+    copied = [
+        source for line in re.findall(r"^COPY (.+)", text, re.MULTILINE) for source in line.split()[:-1]
+    ]
+    assert [source for source in copied if not (ROOT / source).exists()] == []
+    installed = re.findall(r"-r (\S+)", text)
+    assert installed == ["requirements/default.txt", "requirements/torch.txt"] and set(installed) <= set(
+        copied
+    )
+    needed = {folder.split("/")[0] for folder in CARRIED} | {"Snakefile", *installed}
+    assert needed <= set(copied)
+    [module] = re.findall(r'^ENTRYPOINT \["python", "-m", "([\w.]+)"\]', text, re.MULTILINE)
+    assert (ROOT / "workflow" / f"{module.replace('.', '/')}.py").is_file()
+    assert re.search(r"^USER (?!root)\w+", text, re.MULTILINE)
+
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

@@ -1,7 +1,7 @@
 """A local conda channel, made from a Python interpreter and from wheels, in which envs/ can be solved.
 
-It stands in for conda-forge where that cannot be reached. What it shows is that the environments can be created and used,
-not that conda-forge offers their versions: the names are conda's, the content is PyPI's.
+It stands in for conda-forge where that cannot be reached, and shows that the environments can be created and used, not
+that conda-forge offers their versions: the names are conda's, the content is PyPI's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,16 @@ version = ".".join(platform.python_version_tuple())
 print(json.dumps([version, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_config_var("LIBDIR")]))
 """
 # Parts of the standard library that no rule imports.
-NOT_NEEDED = {"site-packages", "dist-packages", "test", "__pycache__", "idlelib", "turtledemo", "tkinter", "ensurepip"}
+NOT_NEEDED = {
+    "site-packages",
+    "dist-packages",
+    "test",
+    "__pycache__",
+    "idlelib",
+    "turtledemo",
+    "tkinter",
+    "ensurepip",
+}
 # What PyTorch's build for GPUs asks for and only compiles kernels with; importing it does without.
 FOR_GPU = {"triton", "cuda-bindings", "cuda-pathfinder"}
 
@@ -83,7 +92,9 @@ class _Stored:
             self.file.write(block)
 
 
-def _add_tar(archive: zipfile.ZipFile, name: str, files: Iterable[tuple[str, bytes | Path]]) -> list[dict[str, object]]:
+def _add_tar(
+    archive: zipfile.ZipFile, name: str, files: Iterable[tuple[str, bytes | Path]]
+) -> list[dict[str, object]]:
     """Write the files into a member of a conda package; return what ``paths.json`` says of them."""
     paths: list[dict[str, object]] = []
     with archive.open(name, "w", force_zip64=True) as member:
@@ -91,14 +102,16 @@ def _add_tar(archive: zipfile.ZipFile, name: str, files: Iterable[tuple[str, byt
         with tarfile.open(fileobj=stream, mode="w|", bufsize=BLOCK) as tar:  # type: ignore[call-overload]
             for path, source in files:
                 info = tarfile.TarInfo(path)
-                link = isinstance(source, Path) and source.is_symlink()
-                data = b"" if link else source.read_bytes() if isinstance(source, Path) else source
-                executable = isinstance(source, Path) and os.access(source, os.X_OK)
-                info.size, info.mode = len(data), 0o755 if executable else 0o644
-                if link:
-                    info.type, info.linkname = tarfile.SYMTYPE, os.readlink(source)
+                data, info.mode = b"", 0o644
+                if isinstance(source, bytes):
+                    data = source
+                elif source.is_symlink():
+                    info.type, info.linkname = tarfile.SYMTYPE, str(source.readlink())
+                else:
+                    data, info.mode = source.read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644
+                info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-                kind = "softlink" if link else "hardlink"
+                kind = "softlink" if info.issym() else "hardlink"
                 digest = hashlib.sha256(data).hexdigest()
                 paths.append({"_path": path, "path_type": kind, "sha256": digest, "size_in_bytes": len(data)})
         stream.write(b"", last=1)
@@ -151,8 +164,12 @@ def package_python(channel: Path, python: Path) -> Package:
         for folder, inside, names in os.walk(stdlib):
             inside[:] = sorted(set(inside) - NOT_NEEDED)
             place = Path(f"lib/python{minor}", os.path.relpath(folder, stdlib))
-            yield from ((str(place / name), Path(folder, name)) for name in sorted(names) if not name.endswith(".a"))
-        yield from ((f"lib/{path.name}", path) for path in sorted(Path(libraries).glob(f"libpython{minor}*.so*")))
+            yield from (
+                (str(place / name), Path(folder, name)) for name in sorted(names) if not name.endswith(".a")
+            )
+        yield from (
+            (f"lib/{path.name}", path) for path in sorted(Path(libraries).glob(f"libpython{minor}*.so*"))
+        )
 
     package = Package("python", version, [])
     write_package(channel, package, files())
@@ -202,7 +219,9 @@ def read_wheel(path: Path) -> Wheel:
     scripts.read_string(texts.get("entry_points.txt", ""))
     found = scripts["console_scripts"].items() if scripts.has_section("console_scripts") else ()
     pure = "root-is-purelib: true" in texts["WHEEL"].lower()
-    return Wheel(path, Parser().parsestr(texts["METADATA"]), pure, [f"{name} = {where}" for name, where in found])
+    return Wheel(
+        path, Parser().parsestr(texts["METADATA"]), pure, [f"{name} = {where}" for name, where in found]
+    )
 
 
 def _depends(wheel: Wheel, python: str, extras: Iterable[str]) -> list[str]:
@@ -235,7 +254,9 @@ def make_channel(channel: Path, python: Path, wheels: Iterable[Path]) -> None:
     write_index(channel, packages)
 
 
-def download_wheels(folder: Path, python: Path, wanted: dict[str, str], constraints: dict[str, str]) -> list[Path]:
+def download_wheels(
+    folder: Path, python: Path, wanted: dict[str, str], constraints: dict[str, str]
+) -> list[Path]:
     """Download the wheels of some conda packages, and of what they require, for an interpreter.
 
     Parameters

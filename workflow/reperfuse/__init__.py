@@ -3,7 +3,14 @@
 import os
 import sys
 
-# In a conda environment, drop the site-packages of the Python that runs Snakemake, which Snakemake appends
-# to the path of every script: a missing package must fail there, not be borrowed silently.
+# In a conda environment, drop what belongs to another Python: Snakemake appends the path of its own to that of every
+# script. What is missing must fail there, not be borrowed silently.
 if os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
-    sys.path[:] = [p for p in sys.path if not p.endswith("site-packages") or p.startswith(sys.prefix)]
+    _own = os.path.join(sys.prefix, "")
+    _parts = ("site-packages", "dist-packages", "lib-dynload")
+    sys.path[:] = [
+        path
+        for path in sys.path
+        if path.startswith(_own)
+        or not (path.rstrip(os.sep).endswith(_parts) or os.path.isfile(os.path.join(path, "os.py")))
+    ]
