@@ -1,98 +1,93 @@
-"""Aim: a dry run is linear, and costs at most 1.3 ms of CPU and 17 KB per job over Snakemake's own.
+"""Claim: a dry run is linear in the patients, costs at most 1.3 ms of CPU and 17 KB per job, and 10,000 take under 2 min.
 
-Snakemake's own is measured in the same run: a Snakefile with the same rules, the same number of files per job and
-constant params, but nothing of this workflow. Both are dry-run for three sizes of cohort in fresh processes; the
-slope over the two larger sizes is the cost of a job. Run: python benchmarks/dry_run.py [patients]
+The floor is a Snakefile with the same jobs, records and constant params, but nothing of this workflow. The peer is the
+same with every image declared as an output of its step, as a workflow usually does. Each plan is made in a fresh
+process, nothing made yet, after a first call that stamps the files; medians, except for the largest cohort. The cost of a job is
+the slope between the two largest cohorts. Run: python benchmarks/dry_run.py [patients]
 """
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from indexing import make_tree
+from suite import Measured, Usage, report, typical
+from trees import bare_snakefile, make_tree, plan, tell_outcomes
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow"))
+from reperfuse.cohort import layout
 
-from reperfuse.cohort import layout  # noqa: E402
-
-IMAGES = layout.images_of([480, 620])
-INPUTS = {
-    "prepare": (),
-    "register": IMAGES["prepare"],
-    "normalise": ("J0_s0", "J0_trace", "J0_adc", "J0_brain", "J0_t1w"),
-    "lesions": (*layout.LESIONS_READ, *IMAGES["normalise"][2:]),
-    "page": (*IMAGES["prepare"], *IMAGES["register"], *IMAGES["lesions"]),
-}
+# How many images a step writes of a patient who has everything.
+IMAGES = {"prepare": 14, "register": 5, "normalise": 5, "lesions": 10}
+DECLARED = {step: [f"{step}-{i}" for i in range(n)] for step, n in IMAGES.items()}
+BARE = ("--snakefile", "Snakefile", "--quiet", "all")
+FLOOR_IS = "Snakemake's own: the same jobs and records in a bare Snakefile"
+PEER_IS = "a bare Snakefile that declares every image as an output"
 
 
-def bare_snakefile(n: int) -> str:
-    """Return a Snakefile with the same jobs and files, and nothing else."""
-    text = f"SUBS = [f'sub-{{i:05d}}' for i in range({n})]\n\n"
-    text += "rule all:\n    input: 'index.html'\n\n"
-    for step, before in layout.AFTER.items():
-        records = [f"work/{{sub}}/{one}.json" for one in before if one != "template"]
-        images = [f"work/{{sub}}/{name}.nii.gz" for name in INPUTS[step]]
-        made = [f"work/{{sub}}/{name}.nii.gz" for name in IMAGES.get(step, ())]
-        text += f"rule {step}:\n    input: {[*records, *images]}\n"
-        text += f"    output: {[f'work/{{sub}}/{step}.json', *made]}\n    log: 'logs/{step}/{{sub}}.log'\n"
-        text += f"    benchmark: 'benchmarks/{step}/{{sub}}.tsv'\n    params: cfg={{'a': 1}}, code='x'\n"
-        text += "    script: 's.py'\n\n"
-    steps = list(layout.AFTER)
-    text += f"rule report:\n    input: expand('work/{{sub}}/{{step}}.json', sub=SUBS, step={steps})\n"
-    return text + "    output: 'index.html'\n    script: 's.py'\n"
+def costs(n: int, repeats: int, *, peer: bool) -> dict[str, tuple[float, float]]:
+    """Return CPU seconds and peak KB of each dry run of a cohort."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_tree(folder / "bids", n)
+        tell_outcomes(folder / "bids", n)
+        (folder / "s.py").touch()
+        plan(folder, "--list")
+        found = {"ours": [plan(folder, "--quiet", "all") for _ in range(repeats)]}
+        (folder / "Snakefile").write_text(bare_snakefile(n))
+        found["floor"] = [plan(folder, *BARE) for _ in range(repeats)]
+        if peer:
+            (folder / "Snakefile").write_text(bare_snakefile(n, DECLARED))
+            found["peer"] = [plan(folder, *BARE) for _ in range(repeats)]
+    return {what: middle(runs) for what, runs in found.items()}
 
 
-def cost(command: list[str], folder: Path) -> tuple[float, float]:
-    """Return CPU seconds and peak KB of a command."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(errors.decode())
-    return usage.ru_utime + usage.ru_stime, float(usage.ru_maxrss)
+def middle(runs: list[Usage]) -> tuple[float, float]:
+    """Return the median CPU seconds and peak KB."""
+    return typical(one.cpu_s for one in runs), typical(one.peak_kb for one in runs)
 
 
-def measure(n: int, folder: Path) -> dict[str, tuple[float, float]]:
-    """Return the cost of a dry run of ours and of the bare Snakefile for a cohort of a size."""
-    bids = folder / "bids"
-    bids.mkdir(parents=True)
-    make_tree(bids, n)
-    (folder / "Snakefile").write_text(bare_snakefile(n))
-    (folder / "s.py").touch()
-    snakemake = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all"]
-    ours = [*snakemake, "--snakefile", str(ROOT / "Snakefile"), "--config", "bids_dir=bids", "output_dir=out"]
-    cost(ours, folder)  # the first run stamps the files and is no dry run's steady state
-    return {"ours": cost(ours, folder), "bare": cost([*snakemake, "--snakefile", "Snakefile"], folder)}
-
-
-def main(n: int = 1000) -> None:
-    """Print the cost per job of both, and what ours adds."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sizes = [n // 10, n // 2, n]
-    steps = len(layout.AFTER)
-    with tempfile.TemporaryDirectory() as folder:
-        found = {size: measure(size, Path(folder) / str(size)) for size in sizes}
-    slopes = {}
-    for name in ("ours", "bare"):
-        (cpu1, _), (cpu2, kb2), (cpu3, kb3) = (found[size][name] for size in sizes)
-        jobs = steps * (sizes[2] - sizes[1])
-        slopes[name] = ((cpu3 - cpu2) / jobs * 1000, (kb3 - kb2) / jobs)
-        early = (cpu2 - cpu1) / (steps * (sizes[1] - sizes[0])) * 1000
-        print(
-            f"{name}: {slopes[name][0]:.2f} ms and {slopes[name][1]:.1f} KB per job ({early:.2f} ms below {sizes[1]})"
+def measure(n: int = 1000) -> list[Measured]:
+    """Plan cohorts of a tenth, half, one and ten times ``n`` patients."""
+    sizes = (n // 10, n // 2, n, 10 * n)
+    found = {size: costs(size, 3 if size < n else 1, peer=size in (n // 10, n)) for size in sizes}
+    rows = [
+        Measured(
+            "dry run, nothing made yet", cost["ours"][0], "s", size, "patients", cpu_s=cost["ours"][0],
+            peer=cost.get("peer", (None,))[0], peer_is=PEER_IS if "peer" in cost else "",
+            floor=cost["floor"][0], floor_is=FLOOR_IS, aim="ours <= 120" if size == 10 * n else "",
+            remark=f"{cost['ours'][1] / 1024:.0f} MB at its peak",
         )
-        print(f"  {n} patients, {steps * n} jobs: {cpu3:.1f} s of CPU, {kb3 / 1024:.0f} MB")
-    more = slopes["ours"][0] - slopes["bare"][0], slopes["ours"][1] - slopes["bare"][1]
-    print(f"over Snakemake's own: {more[0]:.2f} ms and {more[1]:.1f} KB per job")
-    print(f"ratio ours / bare: {slopes['ours'][0] / slopes['bare'][0]:.2f}")
+        for size, cost in found.items()
+    ]  # fmt: skip
+
+    def slope(what: str, quantity: int, low: int, high: int) -> float:
+        jobs = len(layout.AFTER) * (high - low)
+        return (found[high][what][quantity] - found[low][what][quantity]) / jobs
+
+    small, large = (n // 10, n), (n, 10 * n)
+    cpu = found[10 * n]["ours"][0]
+    for name, quantity, scale, unit, limit in (
+        ("dry run, CPU of a job", 0, 1000.0, "ms", "1.3"),
+        ("dry run, memory of a job", 1, 1.0, "KB", "17"),
+    ):
+        rows.append(
+            Measured(
+                name, scale * slope("ours", quantity, *large), unit, 10 * n, "patients", cpu_s=cpu,
+                peer=scale * slope("peer", quantity, *small), peer_is=f"{PEER_IS}, up to {n} patients",
+                floor=scale * slope("floor", quantity, *large), floor_is=FLOOR_IS, aim=f"ours <= {limit}",
+            )
+        )  # fmt: skip
+    bend = slope("ours", 0, *large) / slope("ours", 0, *small)
+    own = slope("floor", 0, *large) / slope("floor", 0, *small)
+    rows.append(
+        Measured(
+            "dry run, CPU of a job among many by that of a job among few", bend, "×", 10 * n, "patients",
+            cpu_s=cpu, floor=own, floor_is="the same of Snakemake alone", aim="ours <= 1.2",
+        )
+    )  # fmt: skip
+    return rows
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    sys.exit(report(measure))

@@ -13,21 +13,8 @@ import tempfile
 from pathlib import Path
 
 from suite import ROOT, Measured, report, run, typical
+from trees import IMAGES, make_tree
 
-IMAGES = (
-    *(
-        "01/dwi/{0}_ses-01_ADC",
-        "01/dwi/{0}_ses-01_trace",
-        "01/dwi/{0}_ses-01_dwi",
-        "01/anat/{0}_ses-01_FLAIR",
-    ),
-    *(
-        "01/anat/{0}_ses-01_T1w",
-        "02/dwi/{0}_ses-02_ADC",
-        "02/dwi/{0}_ses-02_trace",
-        "02/anat/{0}_ses-02_T2starw",
-    ),
-)
 OURS = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
@@ -63,18 +50,6 @@ start = time.process_time()
 n = walk(sys.argv[1])
 print(n, time.process_time() - start)
 """
-
-
-def make_tree(root: Path, n: int, first: int = 0) -> None:
-    """Write a BIDS tree of one-kilobyte files that are no pointers."""
-    (root / "dataset_description.json").write_text('{"Name": "tree", "BIDSVersion": "1.11.1"}')
-    for i in range(first, first + n):
-        subject = f"sub-{i:05d}"
-        for pattern in IMAGES:
-            path = root / subject / f"ses-{pattern.format(subject)}.nii.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"\x1f\x8b" + path.name.encode() * 40)
-            path.with_name(path.name.replace(".nii.gz", ".json")).write_text("{}")
 
 
 def timed(code: str, root: Path, n: int, repeats: int = 3) -> float:

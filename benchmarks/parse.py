@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from indexing import make_tree
 from suite import Measured, report, run, snakemake, typical
+from trees import CONFIG, make_tree
 
 HEAVY = ("torch", "monai", "ants", "sklearn", "scipy", "statsmodels", "pandas", "matplotlib", "nibabel", "nilearn", "numpy")
 LISTED = """
@@ -24,7 +24,6 @@ with contextlib.redirect_stdout(open(os.devnull, "w")), contextlib.suppress(Syst
     main(sys.argv[1:])
 print(json.dumps(sorted(set(sys.modules))))
 """
-OURS = ("--config", "bids_dir=bids", "output_dir=out")
 EMPTY = ("--snakefile", "Empty")
 REPEATS = 3
 
@@ -47,15 +46,14 @@ def measure(n: int = 1106) -> list[Measured]:
     for size in (12, n):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            (folder / "bids").mkdir()
             make_tree(folder / "bids", size)
             (folder / "Empty").touch()
-            run(snakemake("--list", *OURS), folder)  # the first call stamps the files
+            run(snakemake("--list", *CONFIG), folder)  # the first call stamps the files
             [surveyed] = (folder / "out/work").glob("survey-*.json")
             as_job = {"REPERFUSE_SURVEY": str(surveyed)}
             floor = cost(folder, *EMPTY)
             for what, mode, given in (("main process, with its survey", (), {}), ("job", ("--mode", "remote"), as_job)):
-                cpu = cost(folder, *OURS, *mode, **given)
+                cpu = cost(folder, *CONFIG, *mode, **given)
                 rows.append(
                     Measured(
                         f"parsing, {what}", cpu, "s", size, "patients", cpu_s=cpu,
@@ -63,7 +61,7 @@ def measure(n: int = 1106) -> list[Measured]:
                         aim="ours-floor <= 1" if mode or size < n else "",
                     )
                 )  # fmt: skip
-            found = heavy(folder, *OURS, "--mode", "remote", **as_job) | heavy(folder, *OURS)
+            found = heavy(folder, *CONFIG, "--mode", "remote", **as_job) | heavy(folder, *CONFIG)
             allowed = heavy(folder, *EMPTY)
     rows.append(
         Measured(

@@ -32,7 +32,7 @@ from reperfuse.core.tables import Row, read_table, write_table  # noqa: E402
 RESULTS = ROOT / "benchmarks/results.tsv"
 FIGURE = ROOT / "benchmarks/figure.svg"
 PAGE = ROOT / "docs/performance.md"
-HELPERS = ("page", "suite")
+HELPERS = ("page", "suite", "trees")
 AIM = re.compile(r"(ours|ours/peer|ours/floor|ours-floor|floor/ours) (<=|>=) ([0-9.]+)")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
 
