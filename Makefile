@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster lint acute-dwi soop soop-outcome weights bench docs lock pins slurm clean
+.PHONY: help install demo test test-cluster lint acute-dwi soop soop-outcome weights bench null-cohorts docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -50,10 +50,11 @@ soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/
 	$(BIN)/snakemake --cores $(CORES) --configfile config/soop.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/soop docs/results/soop.md "make soop"
 
-bench: $(VENV)/.dev ## side-by-side timings behind the claims of the documentation; writes docs/results
-	@set -e; for claim in benchmarks/*.py; do \
-	    echo "$$claim"; PYTHONPATH=workflow $(BIN)/python "$$claim" 2>/dev/null; echo; \
-	done > docs/results/benchmarks.txt; cat docs/results/benchmarks.txt
+bench: $(VENV)/.dev ## measure what it costs, side by side; writes docs/performance.md; ONLY="parse indexing" for some
+	$(BIN)/python benchmarks/suite.py $(ONLY)
+
+null-cohorts: $(VENV)/.default ## what the outcome study's tests say of noise; writes docs/results
+	$(BIN)/python tests/studies/outcome/null_cohorts.py docs/results/null-cohorts.md
 
 docs: $(VENV)/.default ## write config/README.md from the schemas
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings

@@ -1,9 +1,9 @@
-"""Claim: on noise the declared test of the outcome study rejects no more often than it says.
+"""What the tests and intervals of the outcome study say where there is nothing to find.
 
 Cohorts of the paper's size (74 patients, 37 with the outcome) whose embeddings are noise go through the study's own
-functions: two image-only configurations, 8 folds, 5 repeats. Printed: the mean AUC over folds and pooled, how often the
-pooled interval (DeLong) holds 0.5, and how often each test of the difference of the two gives p < 0.05.
-Run: python benchmarks/null_cohorts.py [cohorts] [first seed]
+functions: two image-only configurations, 8 folds, 5 repeats. The declared test of their difference must reject no more
+often than it says, within two standard errors. The page has the mean AUC over folds and pooled, how often the pooled
+interval (DeLong) holds 0.5, and how often each test gives p < 0.05. Run: make null-cohorts
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "workflow"))
 
+from reperfuse.core.files import write_text  # noqa: E402
 from reperfuse.core.settings import fill, load_schema  # noqa: E402
 from reperfuse.evaluation.comparison import compare  # noqa: E402
 from reperfuse.evaluation.crossval import (  # noqa: E402
@@ -33,6 +34,15 @@ from reperfuse.studies.outcome.recipe import Recipe  # noqa: E402
 from reperfuse.studies.outcome.systems import systems  # noqa: E402
 
 N, WIDTH, FOLDS, REPEATS = 74, 256, 8, 5
+SEEDS = {0: 200, 1000: 80}  # first seed → cohorts; the default test was chosen on the first and confirmed on the second
+DECLARED = fill({}, load_schema(ROOT / "workflow/schemas", "outcome"))["primary_test"]
+HEAD = """\
+# The outcome study on noise
+
+Written by `make null-cohorts`, from seeded cohorts of 74 patients whose images say nothing. The default test (`primary_test`) was
+changed on the first column, on which the one before failed; the cohorts of the second were not looked at before.
+
+"""
 
 
 def cohort(seed: int) -> tuple[list[float], dict[str, float | None]]:
@@ -74,27 +84,40 @@ def cohort(seed: int) -> tuple[list[float], dict[str, float | None]]:
     return found, {row["test"]: row["p"] for row in rows}
 
 
-def main() -> int:
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    cohorts = [cohort(seed) for seed in range(first, first + n)]
-    error = n**0.5
+def measured(seeds: range) -> dict[str, str]:
+    """Return what the page says of some cohorts: quantity → value."""
+    cohorts = [cohort(seed) for seed in seeds]
+    error = len(cohorts) ** 0.5
+    rows = {}
     for i, name in enumerate(("mean over folds", "pooled")):
         values = [found[i] for found, _ in cohorts]
-        print(f"AUC of noise, {name}: {fmean(values):.3f} (standard error {stdev(values) / error:.3f})")
-    print(
-        f"pooled interval (DeLong, 95 %) holds 0.5 in {100 * fmean(found[2] for found, _ in cohorts):.0f} %"
-    )
-    shares = {
-        test: fmean(float((p[test] if p[test] is not None else 1.0) < 0.05) for _, p in cohorts)
-        for test in cohorts[0][1]
+        rows[f"AUC of noise, {name} (standard error)"] = f"{fmean(values):.3f} ({stdev(values) / error:.3f})"
+    holds = 100 * fmean(found[2] for found, _ in cohorts)
+    rows["pooled interval (DeLong, 95 %) holds 0.5"] = f"{holds:.0f} %"
+    for test in cohorts[0][1]:
+        share = fmean(float((p[test] if p[test] is not None else 1.0) < 0.05) for _, p in cohorts)
+        rows[f"`{test}` of the difference: p < 0.05"] = f"{100 * share:.1f} %"
+        if test == DECLARED:
+            held = share <= 0.05 + 2 * (0.05 * 0.95) ** 0.5 / error
+            rows[f"the declared test, `{test}`"] = "held" if held else "MISSED"
+    return rows
+
+
+def page(columns: dict[str, dict[str, str]]) -> str:
+    """Return the page: quantities by group of cohorts."""
+    lines = ["| | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    for name in next(iter(columns.values())):
+        lines.append(f"| {name} | " + " | ".join(rows[name] for rows in columns.values()) + " |")
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    columns = {
+        f"{n} cohorts, seeds {first} to {first + n - 1}": measured(range(first, first + n)) for first, n in SEEDS.items()
     }
-    for test, share in shares.items():
-        print(f"{test} of the difference: p < 0.05 in {100 * share:.1f} %")
-    declared = fill({}, load_schema(ROOT / "workflow/schemas", "outcome"))["primary_test"]
-    held = shares[declared] <= 0.05 + 2 * (0.05 * 0.95) ** 0.5 / error
-    print(f"{n} cohorts of {N}; the declared test ({declared}): {'held' if held else 'MISSED'}")
-    return 0 if held else 1
+    write_text(sys.argv[1], page(columns))
+    print(page(columns))
+    return int(any("MISSED" in rows.values() for rows in columns.values()))
 
 
 if __name__ == "__main__":
