@@ -1,13 +1,14 @@
 """Claim: the fast form of the frozen encoder is no slower than the plain loop and moves no feature noticeably.
 
-Volumes of 24×256×256 and of 16×96×96, each an ADC map of another patient of the synthetic cohort. All forms run on the same
-volumes in turn, one volume at a time; medians. A form may be used in place of the plain loop if no feature of any patient moves by
-more than 0.05 of that feature's SD between patients; bfloat16 stands beside it, and is not offered. The weights are
-random, twice: with normalisations that do nothing, as the encoder starts, and with normalisations measured on two of the
-volumes, which is nearer to a trained network. Those of MedicalNet may differ from both.
+Volumes of 24×256×256 and of 16×96×96, each an ADC map of another patient of the synthetic cohort. All forms
+run on the same volumes in turn, one volume at a time; medians. A form may be used in place of the plain loop
+if no feature of any patient moves by more than 0.05 of that feature's SD between patients; bfloat16 stands
+beside it, and is not offered. The weights are random, twice: with normalisations that do nothing, as the
+encoder starts, and with normalisations measured on two of the volumes, which is nearer to a trained network.
+Those of MedicalNet may differ from both.
 
-Then the step itself, from files to vectors, against the network's forward passes alone on the same volumes; where PyTorch sees
-a GPU, there too, by the clock: at least 60 % of the time should be the network's.
+Then the step itself, from files to vectors, against the network's forward passes alone on the same volumes;
+where PyTorch sees a GPU, there too, by the clock: at least 60 % of the time should be the network's.
 Run: python benchmarks/embedding.py [patients]
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,8 +157,10 @@ def written(cohort: list[Images], folder: Path) -> dict[str, dict[str, dict[str,
 def step(cohort: list[Images], device: str, clock: Callable[[], float]) -> list[Measured]:
     """Time the whole step for two sizes of a chunk; the share of the network is judged on what patients add."""
     schema = fill({}, load_schema(ROOT / "workflow/schemas", "outcome"))["encoder"]
-    settings = {key: schema[key] for key in ("variant", "shape", "clip", "background", "precision")}
-    weights = {"weights": None, "sha256": "", "allow_random_weights": True, "seed": 1}
+    settings: dict[str, Any] = {
+        key: schema[key] for key in ("variant", "shape", "clip", "background", "precision")
+    }
+    weights: dict[str, Any] = {"weights": None, "sha256": "", "allow_random_weights": True, "seed": 1}
     encoder, _ = load_encoder(settings["variant"], None, sha256="", allow_random=True, seed=1)
     inputs = inputs_of(cohort, tuple(settings["shape"]))
     forward = partial(encode, encoder, precision=settings["precision"], device=device)

@@ -1,9 +1,10 @@
 """Claim: one patient added to 1,106 finished ones is planned in under 15 s of CPU, and only what is new would run.
 
-The finished cohort is fabricated: every record has the key that it would have, and Snakemake remembers them as made
-(`--touch`). Then patients are added, and a dry run is timed in fresh processes. Counted are the jobs of
-finished patients, and of chunks without a new one, that the plan holds: there must be none. The floor is Snakemake's own: a
-bare Snakefile with the same jobs and records, finished and extended in the same way. Run: python benchmarks/increment.py [patients]
+The finished cohort is fabricated: every record has the key that it would have, and Snakemake remembers them
+as made (`--touch`). Then patients are added, and a dry run is timed in fresh processes. Counted are the jobs
+of finished patients, and of chunks without a new one, that the plan holds: there must be none. The floor is
+Snakemake's own: a bare Snakefile with the same jobs and records, finished and extended in the same way.
+Run: python benchmarks/increment.py [patients]
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def told(planned: list[tuple[str, str]]) -> str:
 
 def measure(n: int = 1106) -> list[Measured]:
     """Finish a cohort, then add to it; the claim is about the first patient added."""
-    rows, planned, extra = [], [], []
+    rows: list[Measured] = []
+    extra: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         ours, bare = Path(name) / "ours", Path(name) / "bare"
         ours.mkdir()

@@ -1,8 +1,9 @@
 """Claim: indexing 1,106 patients with 8 images each takes under 3 s, and grows in proportion.
 
-The peer is bids2table, which lists files and their entities; ours also finds out of each file whether its content is
-there and which stamp it has. The floor reads the names and sizes in every folder (`os.scandir`) and nothing else. Each
-runs in fresh processes on the same tree of small files with a sidecar each; CPU seconds without the imports, medians.
+The peer is bids2table, which lists files and their entities; ours also finds out of each file whether its
+content is there and which stamp it has. The floor reads the names and sizes in every folder (`os.scandir`)
+and nothing else. Each runs in fresh processes on the same tree of small files with a sidecar each; CPU
+seconds without the imports, medians.
 Run: python benchmarks/indexing.py [patients]
 """
 
@@ -71,7 +72,8 @@ def measure(n: int = 1106) -> list[Measured]:
         rows.append(
             Measured(
                 "index of the dataset", ours, "s", size, "patients", cpu_s=ours,
-                peer=peer, peer_is="bids2table", floor=floor, floor_is="names and sizes of all files, `os.scandir` alone",
+                peer=peer, peer_is="bids2table",
+                floor=floor, floor_is="names and sizes of all files, `os.scandir` alone",
                 aim="ours <= 3" if size == n else "",
             )
         )  # fmt: skip

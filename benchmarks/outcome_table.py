@@ -1,11 +1,12 @@
 """Claim: every configuration of the outcome study, 20 repeats of 8 folds for 74 patients, in under 3 minutes of CPU.
 
-Embeddings ready. The peer builds each configuration as one scikit-learn pipeline (scalers, PCA, SVM, Platt's method on
-inner folds) and fits it fold by fold, as one would by hand; ours fits each block once for all configurations that
-share it. The floor fits the same number of support vector machines, on 12 columns that need no preparation, and
-nothing else. All three run the configurations with a support vector machine for one repeat; then ours runs every
-configuration, for more and more repeats. Decisions of the two agree, as a test shows; here the mean AUC over folds of both is
-printed. Run: python benchmarks/outcome_table.py [repeats]
+Embeddings ready. The peer builds each configuration as one scikit-learn pipeline (scalers, PCA, SVM, Platt's
+method on inner folds) and fits it fold by fold, as one would by hand; ours fits each block once for all
+configurations that share it. The floor fits the same number of support vector machines, on 12 columns that
+need no preparation, and nothing else. All three run the configurations with a support vector machine for one
+repeat; then ours runs every configuration, for more and more repeats. Decisions of the two agree, as a test
+shows; here the mean AUC over folds of both is printed.
+Run: python benchmarks/outcome_table.py [repeats]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -133,7 +135,9 @@ def floor(study: Outcome, labels: dict[str, int], folds: dict[int, dict[str, int
             for one in np.unique(fold):
                 train = np.flatnonzero(fold != one)
                 for _ in range(INNER + 1):
-                    machine = SVC(kernel="linear", C=recipe.c, class_weight="balanced").fit(ready[train], y[train])
+                    machine = SVC(kernel="linear", C=recipe.c, class_weight="balanced").fit(
+                        ready[train], y[train]
+                    )
                 found.append(auc(y[fold == one], machine.decision_function(ready[fold == one])) or 0.5)
     return found
 
@@ -169,10 +173,12 @@ def measure(repeats: int = 20) -> list[Measured]:
         fresh, _ = cohort()  # what was fitted before must not help
         cpu = timed(
             f"ours, every configuration, {n} repeats",
-            lambda some=some, fresh=fresh: ours(fresh, labels, some, svm_only=False),
+            partial(ours, fresh, labels, some, svm_only=False),
         )
         aim = "ours <= 180" if n == repeats else ""
-        rows.append(Measured("outcome table, every configuration", cpu, "s", n, "repeats", cpu_s=cpu, aim=aim))
+        rows.append(
+            Measured("outcome table, every configuration", cpu, "s", n, "repeats", cpu_s=cpu, aim=aim)
+        )
     return rows
 
 

@@ -1,8 +1,10 @@
 """Claim: `preprocess` costs at most 1.6 times the CPU of the same library calls in two warm workers.
 
-The workflow runs on 16 phantom patients at 24 slices of 256 x 256. Then the very same scripts run over the same
-cohort inside two processes that import every library once, without Snakemake. Prints the CPU seconds of both, their
-ratio, and where the difference goes: starting Python and importing, measured for each rule, and the rest.
+The workflow runs on phantom patients at 24 slices of 256 × 256. The floor runs the very same scripts over the
+same cohort inside two processes that import every library once, without Snakemake. The peer is a process for
+each script, as a loop in a shell would have it, without Snakemake: the floor, and what starting Python and
+importing take, measured for each rule. Few patients make the ratio larger, not smaller: Snakemake's own start
+is shared by fewer.
 Run: python benchmarks/overhead.py [patients] [in-plane voxels] [slices]
 """
 
@@ -13,15 +15,16 @@ import os
 import re
 import resource
 import runpy
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow"))
+from suite import ROOT, Measured, report, run, snakemake
+
+STEPS = ("prepare", "register", "normalise", "lesions")
 CONFIG = """\
 bids_dir: bids
 output_dir: {}
@@ -34,7 +37,7 @@ class Named(dict):
 
     __getattr__ = dict.__getitem__
 
-    def __iter__(self):  # type: ignore[override]
+    def __iter__(self) -> Any:
         for value in self.values():
             yield from value if isinstance(value, list) else [value]
 
@@ -66,104 +69,66 @@ def warm() -> None:
     import reperfuse.imaging.prepare  # noqa: F401
 
 
-def steps(
-    config: dict, manifest: dict, out: str
-) -> tuple[SimpleNamespace, dict[str, list[tuple[str, SimpleNamespace]]]]:
+def steps(config: dict, manifest: dict, out: str) -> tuple[SimpleNamespace, dict[str, list[tuple[str, Any]]]]:
     """Return the template's job and each patient's jobs, as Snakemake would hand them to the scripts."""
     from reperfuse.cohort import layout
-
-    images = layout.images_of(config["lesions"]["thresholds"])
 
     def job(
         step: str, sub: str, cfg: dict, src: object, inputs: Named, more: dict[str, str]
     ) -> SimpleNamespace:
-        made = [f"{out}/work/{sub}/{name}.nii.gz" for name in images.get(step, ())]
-        output = Named(record=f"{out}/work/{sub}/{step}.json", **({"images": made} if made else {}), **more)
-        wildcards = {} if sub == "cohort" else {"sub": sub}
         return SimpleNamespace(
             threads=1,
             log=[f"{out}/logs/{step}-{sub}.log"],
             input=inputs,
-            output=output,
+            output=Named(record=f"{out}/work/{sub}/{step}.json", **more),
             params=Named(cfg=cfg, code="benchmark", src=src),
             config=config,
-            wildcards=Named(wildcards),
+            wildcards=Named({} if sub == "cohort" else {"sub": sub}),
             rule=step,
         )
 
     template = Named(head=f"{out}/work/template/t1w.nii.gz", brain=f"{out}/work/template/brain.nii.gz")
     resolution = {"resolution_mm": config["normalise"]["resolution_mm"]}
     first = job("template", "cohort", resolution, None, Named(), dict(template))
-    chains = {}
+    chains: dict[str, list[tuple[str, Any]]] = {}
     for sub, visits in manifest["active"].items():
-        work = f"{out}/work/{sub}"
         mine = layout.steps_of(visits)
-
-        def before(
-            step: str,
-            names: tuple[str, ...] | None = None,
-            sub: str = sub,
-            work: str = work,
-            mine: list[str] = mine,
-            **more,
-        ) -> Named:
-            records = [
-                f"{out}/work/cohort/template.json" if one == "template" else f"{work}/{one}.json"
-                for one in layout.AFTER[step]
-                if one == "template" or one in mine
-            ]
-            found = names if names is not None else images["prepare"]
-            return Named(records=records, images=[f"{work}/{name}.nii.gz" for name in found], **more)
-
         raw = {v: {r: f for r, f in roles.items() if r != "lesion"} for v, roles in visits.items()}
-        affine = f"{work}/to-MNI_affine.txt"
-        warp = (
-            [affine, f"{work}/to-MNI_warp.nii.gz", f"{work}/from-MNI_warp.nii.gz"]
-            if "normalise" in mine
-            else []
-        )
-        drivers = ("J0_s0", "J0_trace", "J0_adc", "J0_brain", "J0_t1w")
-        jobs = {
-            "prepare": (raw, Named(), {}),
-            "register": (None, before("register"), {}),
-            "normalise": (None, before("normalise", drivers, **template), {"affine": affine}),
-            "lesions": ({"atlases": {}}, before("lesions", layout.LESIONS_READ, warp=warp), {}),
-        }
-        chains[sub] = [
-            (step, job(step, sub, config[step], src, inputs, more))
-            for step, (src, inputs, more) in jobs.items()
-            if step in mine
-        ]
+        sources = {"prepare": raw, "lesions": {"atlases": {}}}
+        chains[sub] = []
+        for step in (one for one in STEPS if one in mine):
+            owners = {one: "cohort" if one == "template" else sub for one in layout.AFTER[step]}
+            before = [f"{out}/work/{w}/{one}.json" for one, w in owners.items() if one in (*mine, "template")]
+            inputs = Named(records=before, **(template if "template" in owners else {}))
+            chains[sub].append((step, job(step, sub, config[step], sources.get(step), inputs, {})))
     return first, chains
 
 
-def run_chain(chain: list[tuple[str, SimpleNamespace]]) -> float:
+def run_chain(chain: list[tuple[str, Any]]) -> float:
     """Run a patient's jobs in this warm process; return their CPU seconds."""
     start = cpu(resource.RUSAGE_SELF)
-    for step, snakemake in chain:
-        call(step, snakemake)
+    for step, job in chain:
+        call(step, job)
     return cpu(resource.RUSAGE_SELF) - start
 
 
 def start_up() -> dict[str, float]:
     """Return the CPU seconds that each rule's script spends before it does anything."""
     found = {}
-    for step in ("prepare", "register", "normalise", "lesions"):
-        imports = re.findall(
-            r"^from reperfuse\.\S+ import .*$", (ROOT / f"scripts/{step}.py").read_text(), re.M
-        )
-        before = cpu(resource.RUSAGE_CHILDREN)
+    for step in STEPS:
+        script = (ROOT / f"scripts/{step}.py").read_text()
+        imports = re.findall(r"^from reperfuse\.\S+ import .*$", script, re.M)
         code = f"import sys; sys.path.insert(0, {str(ROOT / 'workflow')!r})\n" + "\n".join(imports)
-        subprocess.run([sys.executable, "-c", code], check=True)
-        found[step] = cpu(resource.RUSAGE_CHILDREN) - before
+        found[step] = run([sys.executable, "-c", code], ROOT).cpu_s
     return found
 
 
-def main(n: int = 16, in_plane: int = 256, slices: int = 24) -> None:
-    """Print both costs and their ratio."""
+def costs(n: int, in_plane: int, slices: int) -> tuple[float, float, float]:
+    """Return the CPU seconds of the workflow, of the warm library, and of start-up."""
     from reperfuse.core.settings import fill, load_schema
     from reperfuse.phantom.dataset import write_cohort
 
+    before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         settings = fill({}, load_schema(ROOT / "workflow/schemas", "phantom"))
@@ -172,20 +137,8 @@ def main(n: int = 16, in_plane: int = 256, slices: int = 24) -> None:
         write_cohort(Path("bids"), Path("truth"), **settings)
         for name in ("workflow", "library"):
             Path(f"{name}.yaml").write_text(CONFIG.format(name))
-        snakemake = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--cores",
-            "2",
-        ]
-        before = cpu(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [*snakemake, "--configfile", "workflow.yaml", "--quiet", "all", "--", "preprocess"], check=True
-        )
-        whole = cpu(resource.RUSAGE_CHILDREN) - before
+        called = ("preprocess", "--cores", "2", "--configfile", "workflow.yaml", "--quiet", "all")
+        whole = run(snakemake(*called), Path(folder)).cpu_s
         config = resolved("library.yaml")
         manifest = json.loads(next(Path("workflow/work").glob("manifest-*.json")).read_text())
         config["sessions"] = manifest["sessions"]
@@ -193,21 +146,26 @@ def main(n: int = 16, in_plane: int = 256, slices: int = 24) -> None:
         call("template", template)
         with ProcessPoolExecutor(2, initializer=warm) as pool:
             library = sum(pool.map(run_chain, chains.values()))
-        jobs = {
-            step: sum(step in dict(chain) for chain in chains.values())
-            for step in config
-            if step in ("prepare", "register", "normalise", "lesions")
-        }
-        starts = start_up()
-    imports = sum(starts[step] * count for step, count in jobs.items())
-    print(
-        f"workflow: {whole:.1f} s of CPU; library in two warm workers: {library:.1f} s; ratio {whole / library:.2f}"
-    )
-    for step, count in jobs.items():
-        print(f"  {step}: {count} jobs, {starts[step]:.2f} s each to start Python and import")
-    print(
-        f"of the {whole - library:.1f} s between them, {imports:.1f} s start Python and import; the rest is Snakemake"
-    )
+        os.chdir(before)
+    starts = start_up()
+    print(f"{n} patients; to start Python and import, s: { ({k: round(v, 2) for k, v in starts.items()}) }")
+    return whole, library, sum(starts[step] for chain in chains.values() for step, _ in chain)
+
+
+def measure(n: int = 6, in_plane: int = 256, slices: int = 24) -> list[Measured]:
+    """Preprocess a cohort and half of it."""
+    rows = []
+    for size in (n, n // 2):
+        whole, library, starts = costs(size, in_plane, slices)
+        rows.append(
+            Measured(
+                f"preprocess, {slices}×{in_plane}×{in_plane}", whole, "s", size, "patients", cpu_s=whole,
+                peer=library + starts, peer_is="a process for each script, without Snakemake",
+                floor=library, floor_is="the same library calls in two warm workers",
+                aim="ours/floor <= 1.6" if size == n else "",
+            )
+        )  # fmt: skip
+    return rows
 
 
 def resolved(path: str) -> dict:
@@ -220,4 +178,4 @@ def resolved(path: str) -> dict:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    sys.exit(report(measure))

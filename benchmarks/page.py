@@ -22,13 +22,13 @@ HEAD = """\
 # What it costs
 
 Written by `make bench`, which runs `benchmarks/*.py` one after another and puts their numbers into
-[benchmarks/results.tsv](../benchmarks/results.tsv); this page and the figure follow from that table alone. `make bench ONLY="parse indexing"` runs
-some of them again. Seconds are CPU seconds (user and system, of all processes) where nothing else is said: they depend less than
-the clock does on what else the computer is doing, but still do by some tens of per cent. Measured on: {where}.
-Libraries had one thread each.
+[benchmarks/results.tsv](../benchmarks/results.tsv); this page and the figure follow from that table alone.
+`make bench ONLY="parse indexing"` runs some of them again. Seconds are CPU seconds (user and system, of all
+processes) where nothing else is said: they depend less than the clock does on what else the computer is doing, but
+still do by some tens of per cent. Libraries had one thread each. Measured on {where}.
 
-*Ours* is this workflow. The *peer* is how the same is usually done, the *floor* the least that is possible; what they are in each case stands
-[below](#peers-and-floors). Less is better everywhere.
+*Ours* is this workflow. The *peer* is how the same is usually done, the *floor* the least that is possible; what they
+are in each case stands [below](#peers-and-floors). Less is better everywhere.
 
 ![Cost of ours and of the floor by that of the peer, and growth with the cohort](../benchmarks/figure.svg)
 """
@@ -115,7 +115,11 @@ def each(one: Measured) -> str:
     """Return the cost of one of those that the size counts."""
     if not one.size or one.ours is None:
         return ""
-    return f"{number(1000 * one.ours / one.size)} ms" if one.unit == "s" else f"{number(one.ours / one.size)} {one.unit}"
+    return (
+        f"{number(1000 * one.ours / one.size)} ms"
+        if one.unit == "s"
+        else f"{number(one.ours / one.size)} {one.unit}"
+    )
 
 
 def series(rows: Sequence[tuple[str, Measured]]) -> dict[str, list[Measured]]:
@@ -134,13 +138,18 @@ def growth(rows: Sequence[tuple[str, Measured]]) -> list[str]:
         a, b = few[-2:]
         grows = ""
         if a.size > 0 and a.ours and b.ours:
-            grows = f"From {size_of(a)} to {b.size:,}, {b.size / a.size:.3g} times as many: {b.ours / a.ours:.3g} times the cost."
+            times = f"{b.size / a.size:.3g} times as many: {b.ours / a.ours:.3g} times the cost."
+            grows = f"From {size_of(a)} to {b.size:,}, {times}"
         body = [
             [size_of(one), f"{number(one.ours)} {one.unit}", f"{number(one.floor)}" if one.floor is not None else "",
              each(one)]
             for one in few
         ]  # fmt: skip
-        lines += [f"**{name[0].upper()}{name[1:]}**", "", *table(body, ("size", "ours", "floor", "ours, for each"))]
+        lines += [
+            f"**{name[0].upper()}{name[1:]}**",
+            "",
+            *table(body, ("size", "ours", "floor", "ours, for each")),
+        ]
         lines += [grows, ""] if grows else []
     return lines
 
@@ -174,18 +183,28 @@ def figure(rows: Sequence[Row]) -> str:
         left, right = drawn.subplots(1, 2, width_ratios=(1, 1))
         for y, one in enumerate(reversed(ratios)):
             if one.floor and one.peer:
-                left.plot(one.floor / one.peer, y, "|", color=FLOOR, markersize=12, label="floor" if not y else None)
+                left.plot(
+                    one.floor / one.peer, y, "|", color=FLOOR, markersize=12, label="floor" if not y else None
+                )
             left.plot(one.ratio, y, "o", color=OURS, label="ours" if not y else None)
         left.axvline(1, color=PEER, linewidth=1, label="peer")
-        left.set(xscale="log", xlabel="cost by the peer's", yticks=range(len(ratios)))
+        left.set(xscale="log", xlabel="cost by that of the peer", yticks=range(len(ratios)))
         left.set_yticklabels([f"{one.name}" for one in reversed(ratios)], fontsize=7)
         left.legend(frameon=False, fontsize=7)
         for (name, few), marker in zip(grown.items(), "osD^v<>ph*" * 3, strict=False):
             sized = [one for one in few if one.size]
-            right.plot([one.size for one in sized], [one.ours for one in sized], f"-{marker}", markersize=4, label=name)
+            right.plot(
+                [one.size for one in sized],
+                [one.ours for one in sized],
+                f"-{marker}",
+                markersize=4,
+                label=name,
+            )
             if all(one.floor for one in sized):
                 colour = right.lines[-1].get_color()
-                right.plot([one.size for one in sized], [one.floor for one in sized], ":", color=colour, linewidth=1)
+                right.plot(
+                    [one.size for one in sized], [one.floor for one in sized], ":", color=colour, linewidth=1
+                )
         right.set(xscale="log", yscale="log", xlabel="patients", ylabel="CPU seconds (dotted: floor)")
         if grown:
             right.legend(frameon=False, fontsize=7)

@@ -1,8 +1,9 @@
 """Claim: parsing the Snakefile costs under 1 s of CPU over Snakemake's own start, and imports no heavy library.
 
-`snakemake --list` parses and does no more. On a cluster each job parses again, up to twice, without the survey that the
-main process makes before; it is given what the survey found. The floor is the same call for an empty Snakefile. The
-heavy libraries counted are those in HEAVY that Snakemake does not import for itself. Medians over fresh processes.
+`snakemake --list` parses and does no more. On a cluster each job parses again, up to twice, without the
+survey that the main process makes before; it is given what the survey found. The floor is the same call for
+an empty Snakefile. The heavy libraries counted are those in HEAVY that Snakemake does not import for itself.
+Medians over fresh processes.
 Run: python benchmarks/parse.py [patients]
 """
 
@@ -16,7 +17,19 @@ from pathlib import Path
 from suite import Measured, report, run, snakemake, typical
 from trees import CONFIG, make_tree
 
-HEAVY = ("torch", "monai", "ants", "sklearn", "scipy", "statsmodels", "pandas", "matplotlib", "nibabel", "nilearn", "numpy")
+HEAVY = (
+    "torch",
+    "monai",
+    "ants",
+    "sklearn",
+    "scipy",
+    "statsmodels",
+    "pandas",
+    "matplotlib",
+    "nibabel",
+    "nilearn",
+    "numpy",
+)
 LISTED = """
 import contextlib, json, os, sys
 from snakemake.cli import main
@@ -52,7 +65,10 @@ def measure(n: int = 1106) -> list[Measured]:
             [surveyed] = (folder / "out/work").glob("survey-*.json")
             as_job = {"REPERFUSE_SURVEY": str(surveyed)}
             floor = cost(folder, *EMPTY)
-            for what, mode, given in (("main process, with its survey", (), {}), ("job", ("--mode", "remote"), as_job)):
+            for what, mode, given in (
+                ("main process, with its survey", (), {}),
+                ("job", ("--mode", "remote"), as_job),
+            ):
                 cpu = cost(folder, *CONFIG, *mode, **given)
                 rows.append(
                     Measured(

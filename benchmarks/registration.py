@@ -3,9 +3,10 @@
 Known rigid shifts are applied to the moving image by cubic B-splines; the error is the mean distance over the
 brain mask. b0 and DWI are taken as aligned before the shift, which is true to some tenths of a mm only. Both
 run on one thread, in turn, on the same pairs. Ours counts all that ``rigid`` does by default (masks, pyramid,
-fit, measured quality, judgement) but the question for mirrored images, which antspyx's does not ask. The floor is one
-linear resampling of the moving image on the grid of the fixed one. The real images are looked for where
-``REPERFUSE_DATA`` says. Run: python benchmarks/registration.py
+fit, measured quality, judgement) but the question for mirrored images, which antspyx's does not ask. The
+floor is one linear resampling of the moving image on the grid of the fixed one. The real images are looked
+for where ``REPERFUSE_DATA`` says.
+Run: python benchmarks/registration.py
 """
 
 from __future__ import annotations

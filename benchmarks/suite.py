@@ -3,10 +3,11 @@
     python benchmarks/suite.py [script …]      # all, or those named; the others keep their rows
     python benchmarks/suite.py --pages         # only draw the figure and write the page again
 
-Each script beside this one judges the claim in its docstring. It has a function ``measure(…) -> list[Measured]``, prints
-the ratios when it is run by itself, and runs in a process of its own here, one after another and on one thread, so that
-CPU seconds mean the same everywhere. A script that fails keeps the rows that it had and is named at the end.
-Writes ``benchmarks/results.tsv`` and, from nothing else, ``benchmarks/figure.svg`` and ``docs/performance.md``.
+Each script beside this one judges the claim in its docstring. It has a function ``measure(…) ->
+list[Measured]``, prints the ratios when it is run by itself, and runs in a process of its own here, one after
+another and on one thread, so that CPU seconds mean the same everywhere. A script that fails keeps the rows
+that it had and is named at the end. Writes ``benchmarks/results.tsv`` and, from nothing else,
+``benchmarks/figure.svg`` and ``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ FIGURE = ROOT / "benchmarks/figure.svg"
 PAGE = ROOT / "docs/performance.md"
 HELPERS = ("page", "suite", "trees")
 AIM = re.compile(r"(ours|ours/peer|ours/floor|ours-floor|floor/ours) (<=|>=) ([0-9.]+)")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,9 @@ def told(one: Measured) -> str:
     if one.ratio is not None:
         parts.append(f"peer {one.peer:.4g}, ratio ours/peer {one.ratio:.2f}")
     if one.floor is not None:
-        parts.append(f"floor {one.floor:.4g}" + (f", ratio ours/floor {one.ours / one.floor:.2f}" if one.floor else ""))
+        parts.append(
+            f"floor {one.floor:.4g}" + (f", ratio ours/floor {one.ours / one.floor:.2f}" if one.floor else "")
+        )
     if one.aim:
         parts.append(f"aim {one.aim}: {'held' if one.held else 'MISSED'}")
     return "; ".join(parts) + (f" ({one.remark})" if one.remark else "")
@@ -214,7 +221,9 @@ def main() -> int:
     """Run what is asked for, write the table, the figure and the page; return 1 if a script failed."""
     named = [one for one in sys.argv[1:] if one != "--pages"]
     if unknown := sorted(set(named) - set(scripts())):
-        print(f"no benchmark is named {', '.join(unknown)}; there are {', '.join(scripts())}", file=sys.stderr)
+        print(
+            f"no benchmark is named {', '.join(unknown)}; there are {', '.join(scripts())}", file=sys.stderr
+        )
         return 2
     asked = [] if "--pages" in sys.argv else named or scripts()
     failed: dict[str, str] = {}

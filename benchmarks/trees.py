@@ -25,9 +25,20 @@ IMAGES = (
         "02/anat/{0}_ses-02_T2starw",
     ),
 )
-CLINICAL = ("age", "sex", "nihss", "nihss_24h", "mrs_3m", "hypertension", "diabetes", "atrial_fibrillation", "evt", "ivt")
+CLINICAL = (
+    "age",
+    "sex",
+    "nihss",
+    "nihss_24h",
+    "mrs_3m",
+    "hypertension",
+    "diabetes",
+    "atrial_fibrillation",
+    "evt",
+    "ivt",
+)
 CONFIG = ("--config", "bids_dir=bids", "output_dir=out")
-# Writes every result that the configuration asks for, instead of comparing those that are there with what would be made.
+# Writes every result that the configuration asks for, where the Snakefile would look at those that are there.
 FABRICATE = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
@@ -101,7 +112,10 @@ def finish_bare(folder: Path, n: int) -> None:
     (folder / "work/template.json").touch()
     (folder / "index.html").touch()
     (folder / "Snakefile").write_text(bare_snakefile(n))
-    run(snakemake("--snakefile", "Snakefile", "--touch", "--forceall", "--cores", "1", "--quiet", "all"), folder)
+    run(
+        snakemake("--snakefile", "Snakefile", "--touch", "--forceall", "--cores", "1", "--quiet", "all"),
+        folder,
+    )
 
 
 def plan(folder: Path, *arguments: str) -> Usage:
