@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster lint acute-dwi soop soop-outcome weights bench null-cohorts docs lock pins slurm clean
+.PHONY: help install demo test test-cluster chaos lint acute-dwi soop soop-outcome weights bench null-cohorts docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -31,8 +31,11 @@ demo: $(VENV)/.default demo/.cohort ## a synthetic cohort through every step, up
 test: lint ## lint, then every test, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
-test-cluster: $(VENV)/.dev $(VENV)/.slurm ## the workflow on a private Slurm and in conda environments; as root, with the packages of .ci/run
-	$(BIN)/python -m pytest -m cluster tests/cluster
+test-cluster: $(VENV)/.dev $(VENV)/.slurm ## on a private Slurm, in conda environments, and killed; as root, with the packages of .ci/run
+	$(BIN)/python -m pytest -m "cluster or chaos" tests/cluster tests/chaos
+
+chaos: $(VENV)/.dev ## ten runs of which each is killed five times; about half an hour
+	REPERFUSE_CHAOS_RUNS=10 $(BIN)/python -m pytest -m chaos tests/chaos
 
 lint: $(VENV)/.dev build/tiny/.cohort ## style, types, and Snakemake's own advice
 	$(BIN)/ruff check .

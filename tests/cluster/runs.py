@@ -121,10 +121,10 @@ class MainProcess:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def kill(self) -> None:
-        """Kill it as a node that fails does: nothing is told to its jobs."""
+    def kill(self, *, alone: bool = False) -> None:
+        """Kill it with its local jobs, as a machine that fails does; or it alone, so that they go on as orphans."""
         if self.alive():
-            os.killpg(self.process.pid, signal.SIGKILL)
+            (os.kill if alone else os.killpg)(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def wait(self) -> str:

@@ -109,7 +109,7 @@ def record(step, owner="{sub}"):
     return work(f"cohort/{step}.json" if step in SHARED else f"{owner}/{step}.json")
 
 
-def known(function):
+def spared(function):
     """Spare Snakemake the look into a function's parameters, which it takes for every job anew."""
     function.__signature__ = signature(function)
     return function
@@ -125,7 +125,7 @@ def records_before(step):
     def before(wildcards):
         return [record(one, owner) for owner, one in before_of(wildcards.sub, step)]
 
-    return known(before)
+    return spared(before)
 
 
 def memory(base, per_mb=0, per_patient=0):
@@ -136,7 +136,7 @@ def memory(base, per_mb=0, per_patient=0):
         mine = per_mb * MB.get(getattr(wildcards, "sub", ""), 0)
         return math.ceil((fixed + mine) * attempt)
 
-    return known(asked)
+    return spared(asked)
 
 
 def minutes(base, per_mb=0, per_patient=0):
@@ -191,10 +191,10 @@ def sources(*roles, **shared):
         }
         return {**mine, **shared}
 
-    return known(stamps)
+    return spared(stamps)
 
 
-@known
+@spared
 def about(wildcards):
     """What a patient's page says beside the images: clinical data, and what keeps the patient out of each study."""
     sub = wildcards.sub

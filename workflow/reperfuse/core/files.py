@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 
+PARTIAL = ".partial-"
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; move it there when the block ends well.
@@ -20,7 +23,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=suffix, dir=path.parent)
     os.close(handle)
     partial = Path(name)
     try:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reperfuse.core.errors import Fault, Refusal
-from reperfuse.core.files import read_json_or, write_marker
+from reperfuse.core.files import PARTIAL, read_json_or, write_marker
 from reperfuse.core.kept import Kept
 from reperfuse.core.participants import cohort_of
 from reperfuse.core.records import digests_of, key_of, name_of, read_record, write_record
@@ -151,6 +151,9 @@ class Job:
             if read_json_or(sidecar, {}).get("GeneratedBy", {}).get("Step") == self.snakemake.rule:
                 sidecar.with_suffix(".nii.gz").unlink(missing_ok=True)
                 sidecar.unlink()
+        if self._kept:  # nobody else writes here now
+            for partial in self.folder.glob(f"{PARTIAL}*"):
+                partial.unlink()
         return self
 
     def __exit__(
