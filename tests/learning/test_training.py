@@ -99,6 +99,23 @@ def test_a_training_that_was_interrupted_ends_at_the_same_bits(
     assert ("resumed" in capsys.readouterr().out) == (stop_at > 2)
 
 
+def test_mixed_precision_learns_too_and_keeps_its_weights_in_float32(tmp_path: Path) -> None:
+    task = small()
+    history = train(task, **{**SETTINGS, "precision": "bf16-mixed"}, folder=tmp_path)
+    assert history[-1] < history[0]
+    assert {one.dtype for one in task.module.parameters()} == {torch.float32}
+
+
+def test_what_a_cluster_says_of_its_tasks_does_not_matter(
+    whole: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"NTASKS": "2", "JOB_NAME": "x", "JOB_ID": "1", "PROCID": "1", "LOCALID": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    task = small()
+    train(task, **SETTINGS, folder=tmp_path)
+    assert bits(task.module) == whole[0]
+
+
 def test_a_finished_training_is_not_repeated(whole: tuple, tmp_path: Path) -> None:
     train(small(), **SETTINGS, folder=tmp_path)
     again = small()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -140,3 +141,20 @@ def test_an_image_that_is_refused_later_is_withdrawn_and_comes_back_when_repaire
     flair.write_bytes(content)
     workspace.run()
     assert published.exists()
+
+
+def test_jobs_ask_for_more_memory_and_time_than_they_take(finished: Path) -> None:
+    """What is asked for at the first attempt against what was measured; on Slurm, two Snakemakes go with a job."""
+    own_mb, seen = 300, 0
+    text = Workspace(finished).snakemake("--dry-run", "--forceall", "--cores", "1")
+    for job in text.split("\nrule ")[1:]:
+        path = re.search(r"benchmark: (\S+)", job)
+        asked = {name: int(value) for name, value in re.findall(r"\b(mem_mb|runtime)=(\d+)", job)}
+        if path and asked:
+            header, *rows = (line.split("\t") for line in (finished / path[1]).read_text().splitlines())
+            taken = dict(zip(header, rows[-1], strict=True))
+            assert float(taken["s"]) < 60 * asked["runtime"]
+            if taken["max_rss"] != "NA":  # over before it was looked at
+                assert float(taken["max_rss"]) + own_mb < asked["mem_mb"], path[1]
+            seen += 1
+    assert seen == 2 * len(PATIENT) + len(COHORT) + 1

@@ -22,7 +22,15 @@ from reperfuse.studies.outcome.tuned import pooled
 
 TARGET = "mrs_3m<=1"
 CASES = {f"sub-{i}": (1 + i % 2, int(i in (0, 1, 2))) for i in range(6)}
-SETTINGS = {"epochs": 1, "lr": 0.01, "batch": 2, "unfreeze": "layer4", "clip_norm": 1.0, "weights": None}
+SETTINGS = {
+    "epochs": 1,
+    "lr": 0.01,
+    "batch": 2,
+    "unfreeze": "layer4",
+    "clip_norm": 1.0,
+    "precision": "32-true",
+    "weights": None,
+}
 SETTINGS |= {
     "variant": "medicalnet_dilated",
     "sha256": "",

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -124,7 +125,11 @@ def train(
     path, module, progress = folder / CHECKPOINT, task.module, Progress()
     optimiser, scheduler = task.optimiser()
     with _reproducible():
-        fabric = Fabric(accelerator=torch.device(device).type, devices=1, precision=precision)
+        # One process by itself: what a cluster's scheduler sets in the environment is not for us.
+        alone = LightningEnvironment()
+        fabric = Fabric(
+            accelerator=torch.device(device).type, devices=1, precision=precision, plugins=[alone]
+        )
         _seed(seed)
         called, stepped = fabric.setup(module, optimiser)
         called.train()

@@ -120,6 +120,7 @@ def finetune(
     batch: int,
     unfreeze: Any,
     clip_norm: float,
+    precision: Any,
     variant: Any,
     weights: Path | None,
     sha256: str,
@@ -147,7 +148,7 @@ def finetune(
         For the table.
     salt : str
         The seed depends on it, the visit and the fold.
-    epochs, clip_norm, state
+    epochs, clip_norm, precision, state
         See `reperfuse.learning.training.train`; ``state`` is its folder.
     lr, batch
         See `FineTuning`.
@@ -188,7 +189,7 @@ def finetune(
     module = EncoderClassifier(encoder, unfreeze, math.log(share / (1 - share)))
     task = FineTuning(module, np.stack([image(one) for one in learnt]), labels, lr, batch, own)
     history = train(
-        task, epochs=epochs, seed=own, device=where, precision="32-true", clip_norm=clip_norm, every=EVERY, folder=state
+        task, epochs=epochs, seed=own, device=where, precision=precision, clip_norm=clip_norm, every=EVERY, folder=state
     )  # fmt: skip
     module = module.to(where)  # also where the training had ended before
     scores = [predict(module, image(one), where) for one in held]
