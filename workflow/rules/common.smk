@@ -1,3 +1,4 @@
+import gc
 import json
 import math
 import os
@@ -51,6 +52,8 @@ MANIFESTS = read_survey(PLAN["survey"])  # the main cohort's under the empty nam
 MANIFEST = MANIFESTS[""]
 COHORTS = {name: read_json(path) for name, path in MANIFESTS.items()}
 EXTERNAL = sorted(set(COHORTS) - {""})
+for one in COHORTS.values():
+    del one["participants"]  # as large as all the rest, and of use in jobs alone
 cohort = {**COHORTS[""], "external": {name: COHORTS[name] for name in EXTERNAL}}
 config["sessions"] = cohort["sessions"]
 for name in EXTERNAL:
@@ -212,6 +215,7 @@ def settle():
     if not path.exists():
         write_text(path, json.dumps(content))  # in the order of the main process
     os.environ.update(REPERFUSE_PLAN=str(path))
+    gc.freeze()  # for good: thousands of jobs are about to be made, and each search for rubbish would look here again
 
 
 def take_up():
