@@ -8,10 +8,10 @@ from reperfuse.core.files import read_json
 from reperfuse.core.records import by_patient
 from reperfuse.core.tables import write_table
 from reperfuse.evaluation import interface
-from reperfuse.studies.outcome import assemble, directions, domain, embedding, frozen, report, run, selected
+from reperfuse.studies.outcome import assemble, directions, domain, embedding, frozen, report, run
 
 with job:
-    out, manifest = snakemake.output, read_json(snakemake.input.manifest)
+    out, manifest = snakemake.output, read_json(snakemake.input.study)
     vectors = embedding.read_vectors(snakemake.input.vectors)
     found = assemble.sources(manifest, by_patient(job.all_records), vectors)
     study = assemble.study(job.cfg, manifest, found)
@@ -25,9 +25,6 @@ with job:
     write_table(out.leakage, done.leakage, run.LEAKAGE_COLUMNS)
     write_table(out.coefficients, done.coefficients, run.COEFFICIENT_COLUMNS)
     write_table(out.permutation, done.permutation, run.PERMUTATION_COLUMNS)
-    write_table(out.left_out, assemble.left_out(study, manifest), ("participant_id", "reason"))
-    for name, (rows, columns) in selected.tables(study, manifest).items():
-        write_table(out[name], rows, columns)
     directions.write_directions(out.directions, next(iter(study.compared), ""), done.directions)
     models, job.facts["not_frozen"] = frozen.shareable(done.frozen)
     card = report.card(

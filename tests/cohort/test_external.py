@@ -38,7 +38,7 @@ def paths(tmp_path: Path, external: dict[str, Any], **sections: Any) -> dict[str
     places = {"bids_dir": str(tmp_path / "bids"), "output_dir": str(tmp_path / "out")}
     cohorts = {name: {"bids_dir": str(tmp_path / name), **own} for name, own in external.items()}
     config = resolve({**places, **sections, "external_cohorts": cohorts}, SCHEMAS)
-    return read_survey(survey(config, requirements(config["studies"])))
+    return read_survey(survey(config, requirements(config["studies"]))).manifests
 
 
 def surveyed(tmp_path: Path, *names: str, **sections: Any) -> dict[str, dict[str, Any]]:

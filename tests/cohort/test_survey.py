@@ -29,7 +29,7 @@ def add(tmp_path: Path, participant_id: str, *suffixes: str) -> None:
 
 def surveyed(tmp_path: Path, **sections: Any) -> tuple[Path, dict[str, Any]]:
     config = configured(tmp_path, **sections)
-    path = Path(read_survey(survey(config, requirements(config["studies"])))[""])
+    path = Path(read_survey(survey(config, requirements(config["studies"]))).manifests[""])
     return path, read_json(path)
 
 

@@ -46,6 +46,13 @@ def manifest_of(sources: Sources) -> dict[str, Any]:
         "clinical": sources.clinical,
         "active": {who: {"J0": {"adc": []}, "J1": {"adc": []}} for who in sources.clinical},
         "folders": list(sources.clinical),
+        "eligibility": {"outcome": {who: [] for who in sources.clinical}},
+        "folds": {
+            "outcome": {
+                "frozen": False,
+                "rows": [{"participant_id": who, "fold": 1, "group": who} for who in sources.clinical],
+            }
+        },
     }
 
 

@@ -155,7 +155,7 @@ def test_36_who_has_no_outcome_takes_no_part_in_fitting_and_is_counted() -> None
     manifest = {"eligibility": {"outcome": eligibility}, "folds": {"outcome": {"rows": rows}}}
     study = assemble.study(section, manifest, replace(sources, clinical=clinical))
     assert "sub-003" not in study.eligible() and len(study.eligible()) == 9
-    (row,) = assemble.left_out(study, manifest)
+    (row,) = assemble.left_out(study.left_out, manifest)
     assert row["participant_id"] == "sub-003" and "mrs_3m is missing" in row["reason"]
 
 

@@ -16,6 +16,7 @@ if (ROOT / "workflow/reperfuse").is_dir():
 
 import reperfuse
 from reperfuse.cohort import layout
+from reperfuse.cohort.excerpt import taking_part
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core import kept
 from reperfuse.core.errors import ConfigError
@@ -48,7 +49,8 @@ else:
     PLAN = read_json(os.environ["REPERFUSE_PLAN"])
     config.update(PLAN["config"])
 
-MANIFESTS = read_survey(PLAN["survey"])  # the main cohort's under the empty name
+SURVEYED = read_survey(PLAN["survey"])
+MANIFESTS = SURVEYED.manifests  # the main cohort's under the empty name
 MANIFEST = MANIFESTS[""]
 COHORTS = {name: read_json(path) for name, path in MANIFESTS.items()}
 EXTERNAL = sorted(set(COHORTS) - {""})
@@ -75,7 +77,7 @@ RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_c
 
 
 wildcard_constraints:
-    chunk=r"chunk-([0-9A-Za-z]+-)?[0-9]+",
+    chunk=r"chunk-([0-9A-Za-z]+-)?[0-9]+(-others)?",
     part=r"[a-z]+/J[01]-[0-9]+",
     sub=r"sub-[0-9A-Za-z+]+",
     external="|".join(EXTERNAL) or "(?!)",
@@ -161,12 +163,18 @@ def external_records(wildcards):
     return all_records(*IMAGING, cohort=wildcards.external)
 
 
-def chunked(subs):
-    """Chunk → patients of one cohort. A patient's chunk depends on the name alone."""
+def chunked(subs, fitted):
+    """Chunk → patients of one cohort, those whom a study is fitted on apart from all others of the main one.
+
+    A patient's number depends on the name alone. Who is not fitted on has it followed by `others`, which no name of
+    a cohort can be taken for: that stands before the number.
+    """
     found = {}
     for sub in sorted(subs):
+        name = cohort_of(sub, EXTERNAL)
         number = f"{seed_of(sub) % config['execution']['chunks']:03d}"
-        found.setdefault("-".join(filter(None, ("chunk", cohort_of(sub, EXTERNAL), number))), []).append(sub)
+        others = "" if name or sub in fitted else "others"
+        found.setdefault("-".join(filter(None, ("chunk", name, number, others))), []).append(sub)
     return found
 
 

@@ -27,9 +27,9 @@ rule embed:
 rule outcome_fit:
     """Cross-validate every configuration, and freeze those that are compared."""
     input:
-        manifest=MANIFEST,
-        records=[record(one, owner) for owner, one in lesions_and_chunks("")],
-        vectors=vectors(embedded("")),
+        study=STUDY,
+        records=[record(one, owner) for owner, one in lesions_and_chunks(FITTED_ON)],
+        vectors=vectors(embedded(FITTED_ON)),
     output:
         record=record("outcome_fit"),
         predictions=work("outcome/predictions.tsv"),
@@ -37,9 +37,6 @@ rule outcome_fit:
         leakage=out("outcome/leakage.tsv"),
         coefficients=out("outcome/coefficients.tsv"),
         permutation=out("outcome/permutation.tsv"),
-        selection=out("outcome/selection.tsv"),
-        reasons=out("outcome/selection-reasons.tsv"),
-        left_out=out("outcome/left-out.tsv"),
         models=out("outcome/models/index.json"),
         directions=work("outcome/directions.safetensors"),
     log:
@@ -49,7 +46,7 @@ rule outcome_fit:
     params:
         cfg=FITTED,
         code=code("outcome_fit", "study"),
-        src=Path(MANIFEST).name,
+        src=Path(STUDY).name,
     conda:
         "../../envs/study.yaml"
     threads: 1
@@ -94,9 +91,9 @@ rule outcome_score:
         manifests=[MANIFESTS[name] for name in ["", *EXTERNAL]],
         records=[
             record("outcome_fit"),
-            *(record(one, owner) for owner, one in lesions_and_chunks("", *EXTERNAL)),
+            *(record(one, owner) for owner, one in lesions_and_chunks(SCORED)),
         ],
-        vectors=vectors(embedded("", *EXTERNAL)),
+        vectors=vectors(embedded(SCORED)),
         models=rules.outcome_fit.output.models,
         predictions=rules.outcome_fit.output.predictions,
     output:
@@ -145,6 +142,9 @@ rule outcome_judge:
         record=record("outcome_judge"),
         predictions=out("outcome/predictions.tsv"),
         tables=[out(f"outcome/{name}.tsv") for name in TABLES],
+        left_out=out("outcome/left-out.tsv"),
+        selection=out("outcome/selection.tsv"),
+        reasons=out("outcome/selection-reasons.tsv"),
         weighted=out("outcome/selection-weighted.tsv"),
         summary=out("outcome/summary.json"),
         assumptions=out("outcome/assumptions.json"),

@@ -18,7 +18,10 @@ LABEL = f"{OUTCOME['variable']}<={OUTCOME['favourable_max']}"
 SEEN_AT = {
     sub: [v for v in OUTCOME["visits"] if SHOWN in visits.get(v, {})] for sub, visits in ACTIVE.items()
 }
-CHUNKS = chunked(sub for sub, visits in SEEN_AT.items() if visits)
+# Whom the models are fitted on: eligible, and with a fold. Nobody else is known to the rules that fit.
+STUDY = SURVEYED.studies["outcome"]
+FITTED_ON = taking_part(cohort, "outcome")
+CHUNKS = chunked((sub for sub, visits in SEEN_AT.items() if visits), set(FITTED_ON))
 ASSUMED = {
     key.removeprefix("studies.outcome."): value
     for key, value in PLAN["assumed"].items()
@@ -43,20 +46,20 @@ def shown_records(wildcards):
     ]
 
 
-def embedded(*names):
-    """Chunks that hold a patient of these cohorts."""
-    mine = {sub for name in names for sub in patients(name)}
-    return [chunk for chunk, subs in CHUNKS.items() if mine & set(subs)]
+def embedded(subs):
+    """Chunks that hold one of these patients."""
+    mine = set(subs)
+    return [chunk for chunk, members in CHUNKS.items() if mine & set(members)]
 
 
 def vectors(chunks):
     return [work(f"{chunk}/vectors.safetensors") for chunk in chunks]
 
 
-def lesions_and_chunks(*names):
-    """Patient or chunk, and step, that the study of these cohorts is made from."""
-    lesions = [one for name in names for one in of_all("lesions", cohort=name)]
-    return [*lesions, *((chunk, "embed") for chunk in embedded(*names))]
+def lesions_and_chunks(subs):
+    """Patient or chunk, and step, that the predictors of these patients are made from."""
+    lesions = [(sub, "lesions") for sub in subs if "lesions" in STEPS[sub]]
+    return [*lesions, *((chunk, "embed") for chunk in embedded(subs))]
 
 
 def predicts(*paths):
@@ -71,8 +74,9 @@ def predicts(*paths):
     return asked
 
 
-# What is explained, and what the explanation is drawn on: whoever has the image at every visit.
-EXPLAINED = [sub for sub in patients() if SHOWN == "adc" and SEEN_AT[sub] == OUTCOME["visits"]]
+SCORED = [sub for name in ("", *EXTERNAL) for sub in patients(name)]
+# What is explained, and what the explanation is drawn on; networks are trained on the same patients.
+EXPLAINED = FITTED_ON if SHOWN == "adc" else []
 EXPLAINED_RECORDS = [(sub, one) for sub in EXPLAINED for one in ("prepare", "lesions")]
 # Networks that are trained on, one for each visit and fold.
 TUNES = PREDICTS and SHOWN == "adc" and OUTCOME["finetune"]["epochs"] > 0
@@ -89,8 +93,8 @@ def expected_outcome():
                 "embed", chunk, [(sub, one) for sub in subs for one in SHOWN_STEPS if goes_through(sub, one)]
             )
         fit, scored, judged = (("cohort", f"outcome_{one}") for one in ("fit", "score", "judge"))
-        yield expected("outcome_fit", "cohort", lesions_and_chunks(""))
-        yield expected("outcome_score", "cohort", [fit, *lesions_and_chunks("", *EXTERNAL)])
+        yield expected("outcome_fit", "cohort", lesions_and_chunks(FITTED_ON))
+        yield expected("outcome_score", "cohort", [fit, *lesions_and_chunks(SCORED)])
         for part in TUNED:
             yield expected("outcome_finetune", part, [fit, *((sub, "prepare") for sub in EXPLAINED)])
         yield expected(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reperfuse.core.errors import Fault
-from reperfuse.studies.outcome import assemble
+from reperfuse.studies.outcome import assemble, selected
 from tests.studies.outcome.cohorts import DICTIONARY, section
 
 REFUSED = {"code": "E160", "path": "", "values": {"step": "prepare", "image": "J1_adc"}, "participant_id": "sub-4",
@@ -30,6 +30,7 @@ def manifest(**changed: Any) -> dict[str, Any]:
         "folds": {
             "outcome": {
                 "n_folds": 2,
+                "frozen": False,
                 "rows": [
                     {"participant_id": f"sub-{i}", "fold": i % 2 + 1, "group": "f" if i < 3 else f"sub-{i}"}
                     for i in (1, 2, 3)
@@ -82,7 +83,7 @@ def test_only_the_eligible_with_a_fold_are_candidates() -> None:
 
 def test_everybody_who_takes_no_part_has_a_reason() -> None:
     found = assemble.sources(manifest(), records(), {"sub-1": {"J0": np.ones(3), "J1": np.ones(3)}})
-    rows = assemble.left_out(assemble.study(section(), manifest(), found), manifest())
+    rows = assemble.left_out(assemble.study(section(), manifest(), found).left_out, manifest())
     reasons = {one["participant_id"]: one["reason"] for one in rows}
     assert list(reasons) == ["sub-2", "sub-3", "sub-4", "sub-5"]
     assert reasons["sub-2"] == reasons["sub-3"] == "no J0:mri"
@@ -95,7 +96,7 @@ def test_who_was_embedded_at_one_visit_alone_takes_no_part() -> None:
     everybody = dict.fromkeys(("sub-1", "sub-2", "sub-3"), records()["sub-1"])
     found = assemble.sources(manifest(), everybody, {"sub-1": both, "sub-2": one, "sub-3": both})
     study = assemble.study(section(lesion_criteria=["adc620"]), manifest(), found)
-    reasons = {row["participant_id"]: row["reason"] for row in assemble.left_out(study, manifest())}
+    reasons = {row["participant_id"]: row["reason"] for row in assemble.left_out(study.left_out, manifest())}
     assert study.eligible() == ("sub-1", "sub-3") and reasons["sub-2"] == "no J1:mri"
 
 
@@ -143,6 +144,23 @@ def test_only_patients_without_a_label_of_the_main_cohort_are_new_to_the_model()
     assert assemble.unseen(section(), manifest(), found, "") == ("new", ["sub-5"])
     split, ids = assemble.unseen(section(), manifest(), found, "centre2")
     assert split == "external:centre2" and ids == [f"sub-{i}" for i in range(1, 6)]
+
+
+def test_whom_a_frozen_fold_table_does_not_name_is_new_to_the_model_and_judged_nowhere() -> None:
+    plan = manifest()["folds"]["outcome"]
+    frozen = manifest(folds={"outcome": {**plan, "frozen": True, "rows": plan["rows"][:2]}})
+    found = assemble.sources(frozen, records(), {})
+    assert assemble.study(section(), frozen, found).candidates == ("sub-1", "sub-2")
+    # One with an outcome, one who lacks an image and one without an outcome.
+    assert assemble.unseen(section(), frozen, found, "") == ("new", ["sub-3", "sub-4", "sub-5"])
+    rows = [{"split": "new"}, {"split": "external:centre2"}]
+    assert assemble.judged(rows, frozen) == rows[1:] and assemble.judged(rows, manifest()) == rows
+
+
+def test_whom_a_frozen_fold_table_does_not_name_is_no_patient_without_j1() -> None:
+    visits = {"J0": {"adc": []}, "J1": {"adc": []}}
+    active = {"sub-1": visits, "sub-2": visits, "sub-4": {"J0": {"adc": []}}, "sub-5": visits}
+    assert selected.has_j1(manifest(active=active), "adc") == {"sub-1": True, "sub-2": True, "sub-4": False}
 
 
 def test_weights_are_told_once_whatever_they_are() -> None:

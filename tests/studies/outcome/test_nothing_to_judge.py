@@ -35,6 +35,7 @@ def judged(labels: dict[str, int], folds: dict[int, dict[str, int]]) -> Judged:
         "folders": list(SOURCES.clinical),
         "active": {who: {"J0": {"adc": []}, "J1": {"adc": []}} for who in SOURCES.clinical},
         "eligibility": {"outcome": {who: [] for who in SOURCES.clinical}},
+        "folds": {"outcome": {"rows": [{"participant_id": who} for who in SOURCES.clinical]}},
     }
     return report.judged(
         done.predictions,

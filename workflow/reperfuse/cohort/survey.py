@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reconcile
 from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
+from reperfuse.cohort.excerpt import excerpt
 from reperfuse.cohort.external import as_inside, check_names, sections_of
 from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
 from reperfuse.cohort.index import Index, find_sessions, megabytes, scan, stamped
@@ -24,9 +26,10 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     """Index the datasets, stamp their files, judge who may take part, draw folds; return the path of what is found.
 
     The manifests are the only thing that jobs know about a dataset as a whole: one of the main cohort and one of
-    each external cohort, so that a change in one reruns nothing of another. A manifest's name is a digest of its
-    content, so that a patient who joins or a file that is replaced shows whatever its date. The file returned names
-    them; :func:`read_survey` reads it.
+    each external cohort, so that a change in one reruns nothing of another. Beside them, each study has an excerpt of
+    the main cohort's, which is all that its fit reads, so that a change in whoever takes no part refits nothing. The
+    name of each is a digest of its content, so that a patient who joins or a file that is replaced shows whatever its
+    date. The file returned names them; :func:`read_survey` reads it.
 
     Parameters
     ----------
@@ -55,27 +58,55 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
             raise ConfigError(f"External cohort {name}: {error}") from error
         known = {**contents(found["participants"], f"the external cohort {name}"), **known}
         manifests[name] = {**as_inside(found), "folds": {}}
-    return _written(manifests, output_dir)
+    return _written(manifests, {study: excerpt(main, study) for study in requirements}, output_dir / "work")
 
 
-def _written(manifests: Mapping[str, Mapping[str, Any]], output_dir: Path) -> Path:
-    """Write each manifest, and which of them hold, under the names of their contents."""
+@dataclass(frozen=True)
+class Surveyed:
+    """Paths of what was found out.
+
+    Parameters
+    ----------
+    manifests : dict
+        Cohort → manifest; the main cohort is called by the empty name.
+    studies : dict
+        Study → excerpt of the main cohort's manifest.
+    """
+
+    manifests: dict[str, str]
+    studies: dict[str, str]
+
+
+def _written(
+    manifests: Mapping[str, Mapping[str, Any]], studies: Mapping[str, Mapping[str, Any]], work: Path
+) -> Path:
+    """Write manifests and excerpts, and which of them hold, under the names of their contents."""
     files = {
-        name: f"manifest-{'-'.join(part for part in (name, digest(manifest)) if part)}.json"
-        for name, manifest in manifests.items()
+        kind: {name: _named(work, prefix, name, content) for name, content in contents.items()}
+        for kind, prefix, contents in (("manifests", "manifest", manifests), ("studies", "study", studies))
     }
-    path = output_dir / f"work/survey-{digest(files)}.json"
-    for name, manifest in manifests.items():
-        if not path.with_name(files[name]).exists():
-            write_json(path.with_name(files[name]), manifest)
+    path = work / f"survey-{digest(files)}.json"
     if not path.exists():
         write_json(path, files)
     return path
 
 
-def read_survey(path: str | Path) -> dict[str, str]:
-    """Return the path of each cohort's manifest; the main cohort is called by the empty name."""
-    return {name: str(Path(path).with_name(file)) for name, file in read_json(path).items()}
+def _named(work: Path, prefix: str, name: str, content: Mapping[str, Any]) -> str:
+    """Write a file under the name of its content, unless it is there; return the name."""
+    path = work / f"{'-'.join(part for part in (prefix, name, digest(content)) if part)}.json"
+    if not path.exists():
+        write_json(path, content)
+    return path.name
+
+
+def read_survey(path: str | Path) -> Surveyed:
+    """Return where manifests and excerpts lie."""
+    found = read_json(path)
+    places = {
+        kind: {name: str(Path(path).with_name(file)) for name, file in files.items()}
+        for kind, files in found.items()
+    }
+    return Surveyed(places["manifests"], places["studies"])
 
 
 def _cohort(

@@ -14,6 +14,8 @@ from reperfuse.studies.outcome.study import Outcome
 
 Manifest = Mapping[str, Any]
 Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Row = dict[str, Any]
+LEFT_OUT_COLUMNS = ("participant_id", "reason")
 
 
 def sources(manifest: Manifest, records: Records, vectors: Mapping[str, Mapping[str, np.ndarray]]) -> Sources:
@@ -22,7 +24,7 @@ def sources(manifest: Manifest, records: Records, vectors: Mapping[str, Mapping[
     Parameters
     ----------
     manifest : mapping
-        Of the main cohort or an external one.
+        Of the main cohort or an external one, or a study's excerpt of it.
     records : mapping
         participant_id → step → record; ``lesions`` is read, and ``embed`` of each chunk.
     vectors : mapping
@@ -92,21 +94,28 @@ def folds(
     return repeated_folds(first, labelled, groups, repeats=section["repeats"], salt=section["salt"])
 
 
-def left_out(study: Outcome, manifest: Manifest) -> list[dict[str, str]]:
-    """Return who takes no part in the study and why, one row for each patient of the cohort."""
+def left_out(without: Mapping[str, str], manifest: Manifest) -> list[dict[str, str]]:
+    """Return who takes no part in the study and why, one row for each patient of the cohort.
+
+    ``without`` is what the fit found, `Outcome.left_out`: participant_id → reason.
+    """
     rows = [
         {"participant_id": one, "reason": "; ".join(Fault(**fault).reason for fault in faults)}
         for one, faults in manifest["eligibility"]["outcome"].items()
         if faults
     ]
-    rows += [{"participant_id": one, "reason": reason} for one, reason in study.left_out.items()]
-    placed = set(study.candidates)
+    rows += [{"participant_id": one, "reason": reason} for one, reason in without.items()]
     rows += [
-        {"participant_id": one, "reason": "not in the frozen fold table"}
-        for one, faults in manifest["eligibility"]["outcome"].items()
-        if not faults and one not in placed
+        {"participant_id": one, "reason": "not in the frozen fold table"} for one in without_place(manifest)
     ]
     return sorted(rows, key=lambda row: row["participant_id"])
+
+
+def without_place(manifest: Manifest) -> list[str]:
+    """Return the eligible patients who are not in the frozen fold table: they came after the paper."""
+    placed = {row["participant_id"] for row in manifest["folds"]["outcome"]["rows"]}
+    judged = manifest["eligibility"]["outcome"].items()
+    return [one for one, faults in judged if not faults and one not in placed]
 
 
 def session_ids(manifest: Manifest) -> dict[str, str]:
@@ -155,9 +164,22 @@ def unseen(
     """Return split and patients that a frozen model may be applied to.
 
     Everybody of an external cohort; of the main one those whose outcome is not known, since the model was fitted
-    on the others.
+    on the others. With a frozen fold table it was fitted on nobody whom the table does not name, so that they are
+    scored whether their outcome is known or not.
     """
     everybody = sorted(manifest["active"])
     if cohort:
         return f"external:{cohort}", everybody
-    return "new", [one for one in everybody if one not in grade_of(section, found.clinical, everybody)]
+    plan, labelled = manifest["folds"]["outcome"], grade_of(section, found.clinical, everybody)
+    known = {row["participant_id"] for row in plan["rows"]} if plan["frozen"] else set(everybody)
+    return "new", [one for one in everybody if one not in labelled or one not in known]
+
+
+def judged(rows: Sequence[Row], manifest: Manifest) -> list[Row]:
+    """Return the rows of frozen models that the study's own tables hold.
+
+    With a frozen fold table those of the main cohort stand in ``scores.tsv`` alone: what a paper reports does not
+    change when patients join.
+    """
+    frozen = manifest["folds"]["outcome"]["frozen"]
+    return [row for row in rows if not (frozen and row["split"] == "new")]

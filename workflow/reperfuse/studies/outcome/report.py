@@ -48,7 +48,7 @@ def facts_of_run(study: Outcome, done: Run, stamps: Sequence[str], refusals: Seq
         "refusals": list(refusals),
         "n_folds": len({one.fold for one in done.predictions if one.repeat == 1}),
         "about": about_of(study),
-        "n_left_out": len(study.left_out),
+        "left_out": study.left_out,
         "predictors": {
             name: list(block.columns) for name, block in study.blocks.items() if not block.components
         },
@@ -211,9 +211,9 @@ def notices(facts: Mapping[str, Any], section: Mapping[str, Any], warned: Sequen
     for name in declared(section):
         if name not in facts["compared"]:
             found.append(f"{name}, which was to be compared, could not be made from these data.")
-    if facts["n_left_out"]:
+    if facts["left_out"]:
         found.append(
-            f"{facts['n_left_out']} eligible patients were left out for want of an image; see left-out.tsv."
+            f"{len(facts['left_out'])} eligible patients were left out for want of an image; see left-out.tsv."
         )
     if facts["skipped"]:
         found.append(f"{len(facts['skipped'])} models could not be fitted: {facts['skipped'][0]['reason']}.")

@@ -11,6 +11,7 @@ from reperfuse.core.errors import Fault
 from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.crossval import by_configuration
 from reperfuse.evaluation.interface import Prediction
+from reperfuse.studies.outcome.assemble import without_place
 from reperfuse.studies.outcome.judge import Case
 from reperfuse.studies.outcome.selection import (
     REASON_COLUMNS,
@@ -22,27 +23,30 @@ from reperfuse.studies.outcome.selection import (
     selection_table,
     weighted_comparison,
 )
-from reperfuse.studies.outcome.study import Outcome
 
 Rows = list[dict[str, Any]]
 Manifest = Mapping[str, Any]
 
 
 def has_j1(manifest: Manifest, image: str) -> dict[str, bool]:
-    """Return, of the patients with an image of J0, who has one of J1; nobody where the study needs J0 alone."""
+    """Return, of the patients with an image of J0, who has one of J1.
+
+    Who could take part and is not in a frozen fold table came later, which no missing image has decided.
+    """
+    later = set(without_place(manifest))
     return {
         who: image in visits.get("J1", {})
         for who, visits in manifest["active"].items()
-        if image in visits.get("J0", {})
+        if image in visits.get("J0", {}) and who not in later
     }
 
 
-def tables(study: Outcome, manifest: Manifest) -> dict[str, tuple[Rows, Sequence[str]]]:
+def tables(section: Mapping[str, Any], manifest: Manifest) -> dict[str, tuple[Rows, Sequence[str]]]:
     """Return ``selection`` and ``reasons`` with their columns; empty for a study of one visit."""
-    if "J1" not in study.section["visits"] or "J0" not in study.section["visits"]:
+    if "J1" not in section["visits"] or "J0" not in section["visits"]:
         return {"selection": ([], SELECTION_COLUMNS), "reasons": ([], REASON_COLUMNS)}
-    there = has_j1(manifest, study.section["image"])
-    variables = [one for one in study.section["clinical"]["J0"] if one in manifest["dictionary"]]
+    there = has_j1(manifest, section["image"])
+    variables = [one for one in section["clinical"]["J0"] if one in manifest["dictionary"]]
     rows = {who: manifest["clinical"].get(who, {}) for who in there}
     stated = {who: _stated(manifest, who) for who in there}
     return {
