@@ -7,9 +7,11 @@ ENCODER = {
     **({"cell_mm": OUTCOME["cell_mm"]} if SHOWN == "lesion" else OUTCOME["encoder"]),
 }
 SEEN = {key: value for key, value in OUTCOME["encoder"].items() if key not in ("weights", "precision")}
-# What the cross-validation and the frozen models follow from; a limit of a warning is none of it.
+NOT_FITTED = ("flags", "selection", "saliency", "finetune", "n_folds", "group", "frozen_folds")
+# What the cross-validation and the frozen models follow from; a limit of a warning is none of it, and folds stand in
+# the excerpt that is fitted on.
 FITTED = {
-    **{k: v for k, v in OUTCOME.items() if k not in ("flags", "selection", "saliency", "finetune")},
+    **{k: v for k, v in OUTCOME.items() if k not in NOT_FITTED},
     "encoder": {key: value for key, value in OUTCOME["encoder"].items() if key != "weights"},
     "statistics": {key: OUTCOME["statistics"][key] for key in ("level", "permutations", "refits")},
 }
