@@ -33,7 +33,7 @@ envvars:
 
 
 onstart:
-    write_drawn(cohort, Path(config["output_dir"]))
+    begin()
 
 
 onsuccess:

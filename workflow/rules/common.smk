@@ -19,6 +19,7 @@ from reperfuse.cohort import layout
 from reperfuse.cohort.excerpt import taking_part
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core import kept
+from reperfuse.core.claim import claim, claimed
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json, write_text
 from reperfuse.core.leftovers import still_queued
@@ -229,6 +230,9 @@ def settle():
 def take_up():
     """Before a run, look at what earlier ones have left: jobs still queued, finished steps, results without memory."""
     memory = Path(".snakemake")
+    if claimed(Path(work(""))):
+        logger.warning(f"Another run is writing to {config['output_dir']}. What it has left is not looked at.")
+        return
     if any(memory.glob("locks/*")):  # a run is at work, or was killed: not yet ours
         return
     if queued := still_queued(memory / "incomplete"):
@@ -243,6 +247,16 @@ def take_up():
             f"Results without Snakemake's memory: {found.current} current, {len(found.stale)} stale "
             "and to be made again."
         )
+
+
+def begin():
+    """What comes first in a run, beyond Snakemake's own lock: claim the results, write down who is in which fold."""
+    if not claim(Path(work(""))):
+        raise WorkflowError(
+            f"Another run is writing to {config['output_dir']}. Wait until it has ended, "
+            "or give this one another `output_dir`."
+        )
+    write_drawn(cohort, Path(config["output_dir"]))
 
 
 def as_made_now(step, owner, after):

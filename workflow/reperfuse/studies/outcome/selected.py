@@ -41,9 +41,13 @@ def has_j1(manifest: Manifest, image: str) -> dict[str, bool]:
     }
 
 
+def _of_both(section: Mapping[str, Any]) -> bool:
+    return {"J0", "J1"} <= set(section["visits"])
+
+
 def tables(section: Mapping[str, Any], manifest: Manifest) -> dict[str, tuple[Rows, Sequence[str]]]:
     """Return ``selection`` and ``reasons`` with their columns; empty for a study of one visit."""
-    if "J1" not in section["visits"] or "J0" not in section["visits"]:
+    if not _of_both(section):
         return {"selection": ([], SELECTION_COLUMNS), "reasons": ([], REASON_COLUMNS)}
     there = has_j1(manifest, section["image"])
     variables = [one for one in section["clinical"]["J0"] if one in manifest["dictionary"]]
@@ -68,6 +72,8 @@ def weighted(
     predictions: Sequence[Prediction], case: Case, manifest: Manifest, section: Mapping[str, Any]
 ) -> tuple[Rows, Sequence[str]]:
     """Return the primary comparison with patients weighed to stand for those without J1 as well, and columns."""
+    if not _of_both(section):
+        return [], WEIGHTED_COLUMNS
     scored = by_configuration(predictions, target=case.target)
     there = has_j1(manifest, section["image"])
     if len(case.compared) < 2 or any(one not in scored for one in case.compared) or all(there.values()):
