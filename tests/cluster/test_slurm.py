@@ -26,11 +26,11 @@ def components(patients: int) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def whole(slurm: PrivateSlurm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Troubles, str]:
-    """A workspace whose results were all made on Slurm, two patients to a submission; nothing was in the way."""
+    """A workspace whose results were all made on Slurm, two patients to a submission, followed by ``sacct``."""
     folder = tmp_path_factory.mktemp("whole")
     quiet = Troubles(folder / "troubles", {})
     workspace = make(folder / "w", environment={**slurm.environment, **quiet.environment})
-    given = ("--set-resources", "embed:slurm_partition=gpu")
+    given = ("--slurm-status-command", "sacct", "--set-resources", "embed:slurm_partition=gpu")
     text = workspace.snakemake(*PROFILE, *components(2), *given)
     return workspace.path, quiet, text
 
