@@ -56,10 +56,12 @@ def results(workspace: Path) -> dict[str, str]:
 
 
 def forget(workspace: Path, *owners: str) -> None:
-    """Remove the records of patients or chunks, so that a run makes them again."""
+    """Remove the records of patients or chunks, and what follows from all, so that a run makes them again."""
     for owner in owners:
         for path in (workspace / f"results/work/{owner}").glob("*.json"):
             path.unlink()
+    for name in ("lesions.tsv", "dataset_description.json", "work/cohort/outcome_fit.json"):
+        (workspace / "results" / name).unlink()
 
 
 class Troubles:
@@ -74,9 +76,9 @@ class Troubles:
     """
 
     def __init__(self, folder: Path, plan: Mapping[str, str]) -> None:
-        self.folder = folder
+        self.folder, self.plan = folder, dict(plan)
         folder.mkdir()
-        (folder / "plan.json").write_text(json.dumps(dict(plan)))
+        (folder / "plan.json").write_text(json.dumps(self.plan))
 
     @property
     def environment(self) -> dict[str, str]:
