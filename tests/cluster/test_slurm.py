@@ -192,7 +192,7 @@ def test_a_killed_run_is_resumed_when_its_jobs_have_ended(
     assert "--unlock" in locked
     workspace.snakemake("--unlock", *PROFILE)
     refused = workspace.snakemake(*command, ok=False)
-    assert f"scancel {min(third, fourth)} {max(third, fourth)}" in refused
+    assert f"scancel {min(third, fourth)} {max(third, fourth)}" in refused, refused
     assert "has been submitted" not in refused
 
     slurm.cancel(fourth)
