@@ -142,11 +142,15 @@ def read(path: Path) -> dict[str, str]:
 
 
 def results(workspace: Workspace) -> dict[str, bytes]:
-    """Return the content of every result, without the times that runs took and the dates of raw files."""
+    """Return the content of every result, without what tells times: of runs, of epochs, and of raw files."""
     root = workspace.path / "results"
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     found = {str(path.relative_to(root)): path.read_bytes() for path in files}
-    return {name: data for name, data in found.items() if not name.startswith(("benchmarks/", "work/stamps"))}
+    return {
+        name: data
+        for name, data in found.items()
+        if not name.startswith(("benchmarks/", "logs/", "work/stamps"))
+    }
 
 
 def test_the_results_are_those_of_a_run_without_conda(finished: tuple[Workspace, Workspace, str]) -> None:
