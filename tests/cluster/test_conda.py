@@ -21,7 +21,7 @@ import pytest
 from tests.cluster.conda_channel import download_wheels, make_channel
 from tests.conda_names import ENVS, ROOT, exact
 from tests.locks import torch_version, versions
-from tests.rules.conftest import Workspace, copy_workflow, write_patients
+from tests.workspace import Workspace, copy_workflow, write_patients
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
