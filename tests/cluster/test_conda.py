@@ -34,6 +34,8 @@ normalise: {resolution_mm: 4, affine_iterations: [20, 10], syn_iterations: [4]}
 execution: {chunks: 1, device: cpu}
 studies:
   outcome:
+    visits: [J0]
+    clinical: {J1: []}
     n_folds: 2
     repeats: 1
     platt_folds: 2
