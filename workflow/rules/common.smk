@@ -231,7 +231,9 @@ def take_up():
     """Before a run, look at what earlier ones have left: jobs still queued, finished steps, results without memory."""
     memory = Path(".snakemake")
     if claimed(Path(work(""))):
-        logger.warning(f"Another run is writing to {config['output_dir']}. What it has left is not looked at.")
+        logger.warning(
+            f"Another run is writing to {config['output_dir']}. What it has left is not looked at."
+        )
         return
     if any(memory.glob("locks/*")):  # a run is at work, or was killed: not yet ours
         return

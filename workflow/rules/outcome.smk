@@ -61,7 +61,7 @@ rule outcome_finetune:
     """Train the network on, on the ADC maps of one visit, and predict the fold that is held out."""
     input:
         records=[record("outcome_fit"), *(record("prepare", sub) for sub in EXPLAINED)],
-        predictions=rules.outcome_fit.output.predictions,
+        predictions=work("outcome/predictions.tsv"),
     output:
         record=record("outcome_finetune", "{part}"),
         model=work("{part}/model.safetensors"),
@@ -94,8 +94,8 @@ rule outcome_score:
             *(record(one, owner) for owner, one in lesions_and_chunks(SCORED)),
         ],
         vectors=vectors(embedded(SCORED)),
-        models=rules.outcome_fit.output.models,
-        predictions=rules.outcome_fit.output.predictions,
+        models=out("outcome/models/index.json"),
+        predictions=work("outcome/predictions.tsv"),
     output:
         record=record("outcome_score"),
         scores=out("outcome/scores.tsv"),
@@ -129,13 +129,13 @@ rule outcome_judge:
             record("outcome_score"),
             *(record("outcome_finetune", part) for part in TUNED),
         ],
-        predictions=rules.outcome_fit.output.predictions,
+        predictions=work("outcome/predictions.tsv"),
         tuned=[work(f"{part}/predictions.tsv") for part in TUNED],
-        training=rules.outcome_fit.output.training,
-        permutation=rules.outcome_fit.output.permutation,
-        scores=rules.outcome_score.output.scores,
-        unscored=rules.outcome_score.output.left_out,
-        domain=rules.outcome_score.output.domain,
+        training=out("outcome/training.tsv"),
+        permutation=out("outcome/permutation.tsv"),
+        scores=out("outcome/scores.tsv"),
+        unscored=out("outcome/scores-left-out.tsv"),
+        domain=out("outcome/scores-domain.tsv"),
         paper=ROOT / "resources/papers/outcome.tsv",
         checklist=ROOT / "resources/tripod_ai.tsv",
     output:
@@ -170,8 +170,8 @@ rule outcome_saliency:
     """Map where the network's features speak for or against the outcome, for the most certain predictions."""
     input:
         records=[record("outcome_fit"), *(record(one, sub) for sub, one in EXPLAINED_RECORDS)],
-        predictions=rules.outcome_fit.output.predictions,
-        directions=rules.outcome_fit.output.directions,
+        predictions=work("outcome/predictions.tsv"),
+        directions=work("outcome/directions.safetensors"),
     output:
         record=record("outcome_saliency"),
         table=out("outcome/saliency.tsv"),
@@ -201,8 +201,8 @@ rule outcome_page:
             for one in ("fit", "score", "judge", *(["saliency"] if EXPLAINS else []))
         ]
         + [record(one, sub) for sub, one in (EXPLAINED_RECORDS if EXPLAINS else [])],
-        tables=rules.outcome_judge.output.tables,
-        summary=rules.outcome_judge.output.summary,
+        tables=[out(f"outcome/{name}.tsv") for name in TABLES],
+        summary=out("outcome/summary.json"),
     output:
         record=record("outcome_page"),
         page=out("report/outcome.html"),
