@@ -99,7 +99,7 @@ def test_submissions_ask_for_what_they_need(whole: tuple[Path, Troubles, str], s
 def test_troubles_of_jobs_are_overcome_and_cost_only_what_was_lost(
     slurm: PrivateSlurm, local: Path, tmp_path: Path
 ) -> None:
-    """A step that fails, one that takes too much memory, one too much time, one that is cancelled; a node that fails."""
+    """A step that fails, one with too much memory, one with too much time, one that is cancelled; a node that fails."""
     troubles = Troubles(
         tmp_path / "troubles",
         {

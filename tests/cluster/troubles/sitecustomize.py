@@ -1,8 +1,9 @@
 """Troubles for jobs, from outside of the workflow, so that no digest knows of them.
 
-Python imports this module when it starts, if its folder is on PYTHONPATH. With ``REPERFUSE_TROUBLES`` naming a folder, a
-job that begins to work adds a line to ``runs.log`` there and then meets, once, what ``plan.json`` holds for its step and
-owner: ``fail``, ``fill`` (memory), ``sleep`` (for longer than anybody waits) or ``wait`` (until a file ``go`` is there).
+Python imports this module when it starts, if its folder is on PYTHONPATH. With ``REPERFUSE_TROUBLES`` naming a
+folder, a job that begins to work adds a line to ``runs.log`` there and then meets, once, what ``plan.json`` holds for
+its step and owner: ``fail``, ``fill`` (memory), ``sleep`` (for longer than anybody waits) or ``wait`` (until a file
+``go`` is there).
 """
 
 import json

@@ -20,8 +20,8 @@ def still_queued(incomplete: Path) -> list[str]:
     Parameters
     ----------
     incomplete : Path
-        ``.snakemake/incomplete`` of that folder: one entry for each output that was begun. A waiting job's have the id of the
-        cluster's job; a running job has written its own over it, so that it is known by where it works.
+        ``.snakemake/incomplete`` of that folder: one entry for each output that was begun. A waiting job's have the
+        id of the cluster's job; a running job has written its own over it, so that it is known by where it works.
     """
     entries = [read_json_or(path, {}) for path in incomplete.rglob("*") if path.is_file()]
     if not entries or not shutil.which("squeue"):
