@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -124,7 +125,10 @@ class PrivateSlurm:
         for node in ("cpu1", "gpu1"):
             if self._state(node).startswith(("down", "drain")):
                 self.ask("scontrol", "update", f"nodename={node}", "state=resume")
-            wait_until(lambda node=node: self._state(node) in ("idle", "mixed", "allocated"), f"node {node}")
+            wait_until(partial(self._usable, node), f"node {node}")
+
+    def _usable(self, node: str) -> bool:
+        return self._state(node) in ("idle", "mixed", "allocated")
 
     def _state(self, node: str) -> str:
         return self.ask("sinfo", "--noheader", "--Node", f"--nodes={node}", "--format=%T").split()[0]

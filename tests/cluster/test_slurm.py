@@ -137,7 +137,7 @@ def test_troubles_of_jobs_are_overcome_and_cost_only_what_was_lost(
     assert state.pop("register sub-0002") in ("FAILED", "OUT_OF_MEMORY")  # an older Slurm says FAILED
     assert list(state.values()) == ["FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL"]
     last = {(step, owner): job for step, owner, job, _ in troubles.begun()}
-    again = {tuple(name.split()) for name in troubles.plan}
+    again = {(step, owner) for step, owner in map(str.split, troubles.plan)}
     assert {jobs[last[one]]["JobState"] for one in again} == {"COMPLETED"}
     assert jobs[last["tables", "cohort"]]["ExcNodeList"] == node
     first, second = (
