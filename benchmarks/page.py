@@ -16,6 +16,7 @@ from reperfuse.core.tables import Row
 from reperfuse.reporting.plots import standalone, style, svg_text
 
 OURS, PEER, FLOOR = "#1f6f9f", "#b7791f", "#8a8f96"
+COSTS = ("s", "ms", "KB", "mm")  # units in which less is better in proportion
 WORDS = {"ours": "ours", "ours/peer": "ours / peer", "ours/floor": "ours / floor", "ours-floor": "ours − floor",
          "floor/ours": "floor / ours"}  # fmt: skip
 HEAD = """\
@@ -176,7 +177,8 @@ def page(rows: Sequence[Row]) -> str:
 def figure(rows: Sequence[Row]) -> str:
     """Return the figure: each cost by that of its peer, with the floor; and growth."""
     known = rows_of(rows)
-    ratios = [one for _, one in known if one.ratio and (len(series(known).get(one.name, ())) < 2 or one.aim)]
+    costs = [one for _, one in known if one.ratio and one.unit in COSTS]
+    ratios = [one for one in costs if one.aim or len(series(known).get(one.name, ())) < 2]
     grown = {n: few for n, few in series(known).items() if few[0].unit == "s" and few[-1].of == "patients"}
     with style("benchmarks"):
         drawn = Figure(figsize=(9, 1.2 + 0.34 * max(len(ratios), 8)), layout="constrained")
@@ -190,7 +192,7 @@ def figure(rows: Sequence[Row]) -> str:
         left.axvline(1, color=PEER, linewidth=1, label="peer")
         left.set(xscale="log", xlabel="cost by that of the peer", yticks=range(len(ratios)))
         left.set_yticklabels([f"{one.name}" for one in reversed(ratios)], fontsize=7)
-        left.legend(frameon=False, fontsize=7)
+        left.legend(frameon=False, fontsize=7, loc="lower left")
         for (name, few), marker in zip(grown.items(), "osD^v<>ph*" * 3, strict=False):
             sized = [one for one in few if one.size]
             right.plot(

@@ -1,7 +1,7 @@
 """Claim: parsing the Snakefile costs under 1 s of CPU over Snakemake's own start, and imports no heavy library.
 
-`snakemake --list` parses and does no more. On a cluster each job parses again, up to twice, without the
-survey that the main process makes before; it is given what the survey found. The floor is the same call for
+`snakemake --list` parses and does no more. On a cluster each job parses again, up to twice; it is given what
+the main process has found out before: configuration, survey, digests of code. The floor is the same call for
 an empty Snakefile. The heavy libraries counted are those in HEAVY that Snakemake does not import for itself.
 Medians over fresh processes.
 Run: python benchmarks/parse.py [patients]
@@ -62,8 +62,8 @@ def measure(n: int = 1106) -> list[Measured]:
             make_tree(folder / "bids", size)
             (folder / "Empty").touch()
             run(snakemake("--list", *CONFIG), folder)  # the first call stamps the files
-            [surveyed] = (folder / "out/work").glob("survey-*.json")
-            as_job = {"REPERFUSE_SURVEY": str(surveyed)}
+            [plan] = (folder / "out/work").glob("plan-*.json")
+            as_job = {"REPERFUSE_PLAN": str(plan)}
             floor = cost(folder, *EMPTY)
             for what, mode, given in (
                 ("main process, with its survey", (), {}),
