@@ -329,3 +329,11 @@ def test_who_is_turned_away_touches_no_record(workspace: Workspace, by: str) -> 
     assert new <= {"manifest", "study", "survey", "plan", "run.lock"}
     lock.unlink(missing_ok=True)
     assert workspace.jobs("--dry-run", "--cores", "1", "outcome")["embed"] == 3, "they were stale"
+
+
+def test_copied_results_are_current_whatever_the_dates_of_what_the_survey_wrote(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.path / ".snakemake")
+    for pattern in ("study-*.json", "manifest-*.json"):
+        for path in (workspace.path / "results/work").glob(pattern):
+            os.utime(path)
+    assert not plan(workspace)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +94,15 @@ def _written(
 
 
 def _named(work: Path, prefix: str, name: str, content: Mapping[str, Any]) -> str:
-    """Write a file under the name of its content, unless it is there; return the name."""
+    """Write a file under the name of its content, unless it is there; return the name.
+
+    The name says all: a date, such as that of a copy, must not make a step run again that reads the file.
+    """
     path = work / f"{'-'.join(part for part in (prefix, name, digest(content)) if part)}.json"
     if not path.exists():
         write_json(path, content)
+    with suppress(PermissionError):  # somebody else's
+        os.utime(path, (1, 1))
     return path.name
 
 
