@@ -21,6 +21,7 @@ include: "workflow/rules/imaging.smk"
 include: "workflow/rules/outcome_inputs.smk"
 include: "workflow/rules/outcome.smk"
 include: "workflow/rules/reporting.smk"
+include: "workflow/rules/runs.smk"
 
 
 if workflow.is_main_process:
@@ -37,7 +38,11 @@ onstart:
 
 
 onsuccess:
-    kept.clear(work("")[:-1])
+    end()
+
+
+onerror:
+    release()
 
 
 rule all:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import pytest
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import is_marker, write_json, write_text
-from reperfuse.core.job import THREAD_VARIABLES, Job
+from reperfuse.core.job import THREAD_VARIABLES, Job, _locked
 from reperfuse.core.records import faults_of, read_record, write_record
 
 
@@ -80,6 +81,8 @@ def test_outputs_that_were_not_made_are_marked(snakemake: SimpleNamespace, tmp_p
 
 
 def test_images_are_found_through_the_records(snakemake: SimpleNamespace, tmp_path: Path) -> None:
+    for name in ("J0_adc.nii.gz", "J0_brain.nii.gz", "to-MNI_affine.txt"):
+        write_text(tmp_path / f"work/sub-1/{name}", "image")
     job = Job(snakemake)
     assert job.images_of("prepare") == {
         "J0_adc": tmp_path / "work/sub-1/J0_adc.nii.gz",
@@ -97,6 +100,37 @@ def test_what_an_earlier_run_of_the_step_wrote_does_not_outlive_it(snakemake: Si
     with Job(snakemake) as job:
         write_text(job.image("J0_lesion"), "image")
     assert not (job.folder / "J1_lesion.nii.gz").exists() and not (job.folder / "J1_lesion.json").exists()
+
+
+def test_a_job_waits_for_the_orphan_that_does_the_same(snakemake: SimpleNamespace, tmp_path: Path) -> None:
+    code = (
+        f"import sys; from reperfuse.core.job import _locked; _locked({snakemake.log[0]!r}); print('got it')"
+    )
+    library = Path(__file__).resolve().parents[2] / "workflow"
+    mine = _locked(snakemake.log[0])
+    other = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(library)},
+    )
+    assert other.stderr is not None and "still at work on this" in other.stderr.readline()
+    assert other.poll() is None
+    mine.close()
+    said, _ = other.communicate(timeout=60)
+    assert said == "got it\n"
+
+
+def test_a_file_that_is_gone_takes_its_record_along(snakemake: SimpleNamespace) -> None:
+    job = Job(snakemake)
+    for name in ("J0_adc.nii.gz", "J0_brain.nii.gz"):
+        write_text(job.folder / name, "image")
+    with pytest.raises(
+        RuntimeError, match=r"to-MNI_affine\.txt is not there with the 5 bytes.*next run makes"
+    ):
+        job.files_of("prepare")
+    assert not Path(snakemake.input["records"][0]).exists()
 
 
 def test_a_finished_job_whose_record_was_removed_ends_at_once(snakemake: SimpleNamespace) -> None:
@@ -123,10 +157,10 @@ def test_a_job_that_began_again_and_failed_is_not_taken_as_finished(snakemake: S
         write_text(job.image("J0_lesion"), "image")
     Path(snakemake.output.record).unlink()
     kept = job.folder.parent / "kept/sub-1.lesions.json"
-    content = kept.read_bytes()
+    content = kept.read_text()
     kept.unlink()
     again = Job(snakemake)
-    write_text(kept, content.decode())
+    write_text(kept, content)
     with pytest.raises(ZeroDivisionError), again:
         1 / 0  # noqa: B018
     assert not kept.exists()

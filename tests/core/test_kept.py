@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import multiprocessing
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
+import pytest
+
 from reperfuse.core.files import write_json
-from reperfuse.core.kept import Kept, clear, forget_trusted
+from reperfuse.core.kept import Kept, forget_all, forget_trusted
 
 
 def test_a_record_comes_back_only_under_its_key(tmp_path: Path) -> None:
@@ -35,24 +36,25 @@ def test_copies_of_trusted_records_are_dropped_at_the_start_of_a_run(tmp_path: P
         "sub-removed.prepare.json",
         "sub-begun.prepare.json",
     }
-    clear(str(work))
+    forget_all(str(work))
+    forget_trusted(str(work), incomplete)
     assert not (work / "kept").exists()
 
 
-def _hold(work: Path, done: Path) -> None:
-    Kept(work, "sub-1.prepare").lock()
-    done.touch()
+def test_files_that_were_touched_since_are_made_again(tmp_path: Path) -> None:
+    record, image = tmp_path / "sub-1/prepare.json", tmp_path / "sub-1/J0_adc.nii.gz"
+    write_json(record, {"key": "a", "files": {image.name: 5}})
+    image.write_text("image")
+    kept = Kept(tmp_path, "sub-1.prepare")
+    kept.keep(record)
+    assert kept.restore(record, "a")
+    image.write_text("wrong")
+    assert not kept.restore(record, "a")
 
 
-def test_the_same_job_waits_for_its_orphan(tmp_path: Path) -> None:
-    mine = Kept(tmp_path, "sub-1.prepare")
-    mine.lock()
-    context = multiprocessing.get_context("spawn")
-    other = context.Process(target=_hold, args=(tmp_path, tmp_path / "done"))
-    other.start()
-    other.join(timeout=3)
-    assert other.is_alive() and not (tmp_path / "done").exists()
-    assert mine._lock is not None
-    mine._lock.close()
-    other.join(timeout=60)
-    assert (tmp_path / "done").exists()
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"record": [], "written": {}}'])
+def test_a_damaged_copy_is_none(content: str, tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "sub-1.prepare")
+    kept.path.parent.mkdir()
+    kept.path.write_text(content)
+    assert not kept.restore(tmp_path / "sub-1/prepare.json", "a")

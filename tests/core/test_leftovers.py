@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,20 @@ def with_squeue(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> N
 RUN = "reperfuse_0f12ab34-0a1b-2c3d-4e5f-0123456789ab"
 
 
+def mark(folder: Path, output: str, job: str | None) -> None:
+    """Note that an output was begun, as Snakemake does."""
+    name = urlsafe_b64encode(output.encode()).decode()
+    parts = [name[i : i + 254] for i in range(0, len(name), 254)]
+    path = folder.joinpath(".snakemake/incomplete", *("@" + part for part in parts[:-1]), parts[-1])
+    write_json(path, {"external_jobid": job})
+
+
 def test_jobs_that_are_still_in_the_queue_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "here"
     queue = [
         ("7", RUN, here),
         ("12", RUN, "/elsewhere"),  # by what Snakemake has written down
+        ("13", "a number that another cluster has used again", here),
         ("101", RUN, here),  # by where it works
         ("102", RUN, tmp_path),
         ("103", "my own job", here),
@@ -33,19 +43,26 @@ def test_jobs_that_are_still_in_the_queue_are_named(tmp_path: Path, monkeypatch:
     ]
     lines = "".join(f'echo "{job}|{name}|{folder}"; ' for job, name, folder in queue)
     with_squeue(tmp_path / "bin", monkeypatch, lines)
-    marks = here / ".snakemake/incomplete"
-    assert still_queued(marks) == []  # nothing was begun
-    for name, job in {"a": "12", "b": "12", "@long/c": "7", "d": "13", "e": None}.items():
-        write_json(marks / name, {"external_jobid": job})
-    assert still_queued(marks) == ["7", "12", "101", "104"]
+    results = here / "results"
+    mark(here, "others/work/a.json", "7")
+    assert still_queued(here, results) == []  # nothing was begun among these results
+    for name, job in {"a": "12", "b": "12", "l" + 300 * "o" + "ng": "7", "d": "13", "e": None}.items():
+        mark(here, f"results/{name}", job)
+    assert still_queued(here, results) == ["7", "12", "101", "104"]
+
+
+def test_results_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_squeue(tmp_path / "bin", monkeypatch, f'echo "12|{RUN}|/elsewhere"')
+    mark(tmp_path / "here", f"{tmp_path}/results/a", "12")
+    assert still_queued(tmp_path / "here", tmp_path / "results") == ["12"]
 
 
 def test_without_jobs_or_without_slurm_nothing_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert still_queued(tmp_path / "incomplete") == []
-    write_json(tmp_path / "incomplete/a", {"external_jobid": "1"})
+    assert still_queued(tmp_path, tmp_path / "results") == []
+    mark(tmp_path, "results/a", "1")
     with_squeue(tmp_path / "bin", monkeypatch, "exit 1")
-    assert still_queued(tmp_path / "incomplete") == []
+    assert still_queued(tmp_path, tmp_path / "results") == []
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert still_queued(tmp_path / "incomplete") == []
+    assert still_queued(tmp_path, tmp_path / "results") == []

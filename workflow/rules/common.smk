@@ -1,5 +1,4 @@
 import gc
-import json
 import math
 import os
 import sys
@@ -19,12 +18,13 @@ from reperfuse.cohort import layout
 from reperfuse.cohort.excerpt import taking_part
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core import kept
-from reperfuse.core.claim import claim, claimed
+from reperfuse.core.claim import announce, claim, claimed, release, started_in
 from reperfuse.core.errors import ConfigError
-from reperfuse.core.files import read_json, write_text
+from reperfuse.core.files import read_json
 from reperfuse.core.leftovers import still_queued
 from reperfuse.core.participants import cohort_of
-from reperfuse.core.provenance import Parsed, code_digest, digest, stamp_of
+from reperfuse.core.plan import read_plan, write_plan
+from reperfuse.core.provenance import Parsed, code_digest, stamp_of
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
@@ -47,7 +47,10 @@ if workflow.is_main_process:
     PLAN = {"survey": str(surveyed), "assumed": assumed(config, ROOT / "workflow/schemas"), "code": {}}
     PARSED = Parsed(surveyed.with_name("code.json"))
 else:
-    PLAN = read_json(os.environ["REPERFUSE_PLAN"])
+    try:
+        PLAN = read_plan()
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
     config.update(PLAN["config"])
 
 SURVEYED = read_survey(PLAN["survey"])
@@ -88,8 +91,11 @@ def out(path):
     return f"{config['output_dir']}/{path}"
 
 
+WORK = out("work")
+
+
 def work(path):
-    return out(f"work/{path}")
+    return f"{WORK}/{path}"
 
 
 def external(path, name="{external}"):
@@ -216,88 +222,7 @@ def about(wildcards):
     }
 
 
-def settle():
-    """Write down what every job needs to know, under the name of its content."""
-    PARSED.save()
-    content = {**PLAN, "config": config}
-    path = Path(work(f"plan-{digest(content)}.json"))
-    if not path.exists():
-        write_text(path, json.dumps(content))  # in the order of the main process
-    os.environ.update(REPERFUSE_PLAN=str(path))
-    gc.freeze()  # for good: thousands of jobs are about to be made, and each search for rubbish would look here again
-
-
-def take_up():
-    """Before a run, look at what earlier ones have left: jobs still queued, finished steps, results without memory."""
-    memory = Path(".snakemake")
-    if claimed(Path(work(""))):
-        logger.warning(
-            f"Another run is writing to {config['output_dir']}. What it has left is not looked at."
-        )
-        return
-    if any(memory.glob("locks/*")):  # a run is at work, or was killed: not yet ours
-        return
-    if queued := still_queued(memory / "incomplete"):
-        raise WorkflowError(
-            f"Jobs of an earlier run are still in Slurm's queue: {' '.join(queued)}. Wait until they have ended, "
-            f"or end them with `scancel {' '.join(queued)}`, and start again: two jobs must not write the same files."
-        )
-    kept.forget_trusted(work("")[:-1], memory / "incomplete")
-    found = reconcile(dict(expected_results()), memory / "metadata")
-    if found.current or found.stale:
-        logger.info(
-            f"Results without Snakemake's memory: {found.current} current, {len(found.stale)} stale "
-            "and to be made again."
-        )
-
-
-def begin():
-    """What comes first in a run, beyond Snakemake's own lock: claim the results, write down who is in which fold."""
-    if not claim(Path(work(""))):
-        raise WorkflowError(
-            f"Another run is writing to {config['output_dir']}. Wait until it has ended, "
-            "or give this one another `output_dir`."
-        )
-    write_drawn(cohort, Path(config["output_dir"]))
-
-
-def as_made_now(step, owner, after):
-    """A result as it would be made now; its owner is a patient, chunk or part, ``cohort``, or ``external/<name>``."""
-    made = getattr(rules, step)
-    wildcards = SimpleNamespace(sub=owner, chunk=owner, part=owner, external=owner.removeprefix("external/"))
-    cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
-    return Expected(
-        cfg=(cfg(wildcards) if callable(cfg) else cfg) or {},
-        code=made.params.code,
-        src=src(wildcards) if callable(src) else src,
-        after={f"{sub}/{one}": record(one, sub) for sub, one in after},
-        files=[str(path).format(**vars(wildcards)) for path in [*made.output, made.benchmark]],
-    )
-
-
-def expected(step, owner, after):
-    """Record of a result, and what tells how it would be made now from the results of other owners and steps."""
-    return record(step, owner), lambda: as_made_now(step, owner, after() if callable(after) else after)
-
-
 def before_of(sub, step):
     """Patient or cohort, and step, that a step of a patient is made from."""
     mine = [one for one in layout.AFTER[step] if goes_through(sub, one)]
     return [("cohort" if one in SHARED else sub, one) for one in mine]
-
-
-def expected_results():
-    """Yield every result, each after those that it is made from."""
-    yield expected("template", "cohort", [])
-    for sub, steps in STEPS.items():
-        for step in steps:
-            yield expected(step, sub, partial(before_of, sub, step))
-    imaging, pages = of_all(*IMAGING), of_all("page")
-    yield expected("tables", "cohort", imaging)
-    yield expected("publish", "cohort", imaging)
-    yield from expected_outcome()
-    studies = [("cohort", "outcome_page")] if PREDICTS else []
-    shared = [("cohort", "tables"), ("cohort", "publish")]
-    yield expected("report", "cohort", [*shared, *imaging, *pages, *studies])
-    for name in EXTERNAL:
-        yield expected("external_tables", f"external/{name}", of_all(*IMAGING, cohort=name))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from collections.abc import Container, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import PARTIAL, read_json_or, write_marker
@@ -57,9 +58,7 @@ class Job:
         for variable in THREAD_VARIABLES:
             os.environ[variable] = str(snakemake.threads)
         os.environ["ANTS_RANDOM_SEED"] = "1"
-        if snakemake.log:
-            log = open(snakemake.log[0], "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
-            sys.stdout = sys.stderr = log
+        log = _locked(snakemake.log[0]) if snakemake.log else None
         self.snakemake = snakemake
         self.folder = Path(snakemake.output.record).parent
         self.input, self.output = snakemake.input, snakemake.output
@@ -84,10 +83,12 @@ class Job:
         self._kept: Kept | None = None
         if snakemake.wildcards.get("sub") and list(snakemake.output) == [snakemake.output.record]:
             self._kept = Kept(self.folder.parent, f"{self.participant_id}.{snakemake.rule}")
-            self._kept.lock()
             if self._kept.restore(Path(snakemake.output.record), key_of(self.digests)):
-                print("Finished before, by a job whose record had been removed: taken as it is.")
+                print("Finished before, by a job whose record had been removed: taken as it is.", file=log)
                 raise SystemExit(0)
+        if log:
+            log.truncate(0)
+            sys.stdout = sys.stderr = log
 
     @property
     def digests(self) -> dict[str, Any]:
@@ -119,13 +120,25 @@ class Job:
         return f"bids::work/{self.participant_id}/{name}.nii.gz"
 
     def files_of(self, *steps: str) -> list[Path]:
-        """Return what steps before have written, of every patient that the job is about."""
-        return [
-            Path(path).parent / name
-            for path, record in zip(self.snakemake.input.get("records", []), self.all_records, strict=True)
-            if record["step"] in steps
-            for name in record["files"]
-        ]
+        """Return what steps before have written, of every patient that the job is about.
+
+        Raises
+        ------
+        RuntimeError
+            One is gone or has another size. Its record is removed, so that the next run makes it again.
+        """
+        found = []
+        for path, record in zip(self.snakemake.input.get("records", []), self.all_records, strict=True):
+            for name, size in record["files"].items() if record["step"] in steps else ():
+                file = Path(path).with_name(name)
+                if not file.exists() or file.stat().st_size != size:
+                    Path(path).unlink(missing_ok=True)
+                    raise RuntimeError(
+                        f"{file} is not there with the {size} bytes that {path} says; "
+                        "that record was removed, so that the next run makes the file again"
+                    )
+                found.append(file)
+        return found
 
     def images_of(self, *steps: str, only: Container[str] | None = None) -> dict[str, Path]:
         """Return the images that steps before have written of a patient, by name."""
@@ -148,7 +161,7 @@ class Job:
         for sidecar in self.folder.glob(
             "*.json"
         ):  # what an earlier run of this step wrote must not outlive it
-            if read_json_or(sidecar, {}).get("GeneratedBy", {}).get("Step") == self.snakemake.rule:
+            if _step_of(sidecar) == self.snakemake.rule:
                 sidecar.with_suffix(".nii.gz").unlink(missing_ok=True)
                 sidecar.unlink()
         if self._kept:  # nobody else writes here now
@@ -180,6 +193,31 @@ class Job:
         if self._kept:
             self._kept.keep(Path(self.output.record))
         return True
+
+
+def _locked(path: str) -> IO[str]:
+    """Return a log that no other process has, once it is free; it is let go when this process ends.
+
+    The orphan of a run that was killed may still be at work, and what it writes last would be of another day. Where
+    the file system has no locks, go on without.
+    """
+    log = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
+    try:
+        fcntl.lockf(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        print(
+            f"{path}: an earlier job is still at work on this; waiting until it has ended.", file=sys.stderr
+        )
+        fcntl.lockf(log, fcntl.LOCK_EX)
+    except OSError:
+        pass
+    return log
+
+
+def _step_of(sidecar: Path) -> Any:
+    found = read_json_or(sidecar, {})
+    made = found.get("GeneratedBy") if isinstance(found, dict) else None
+    return made.get("Step") if isinstance(made, dict) else None
 
 
 def _stem(path: Path) -> str:

@@ -3,17 +3,18 @@
 Snakemake removes the outputs of a whole group of jobs when one of them fails, runs every member of a group again at a
 retry, and does not trust what was written while its main process was dead. A record is a step's only output and is
 written last, so a copy of it says that the step was done. While a run lasts these copies lie in ``work/kept``; a run
-that ends well removes them. A job that begins takes its record from there if it would make the very same.
+that ends well leaves none. A job that begins takes its record from there if it would make the very same, and if the
+files that the record lists are those that were written.
 """
 
 from __future__ import annotations
 
-import fcntl
-import shutil
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-from reperfuse.core.files import read_json_or, write_bytes
+from reperfuse.core.files import read_json_or, write_json
 from reperfuse.core.reruns import remembered
 
 FOLDER = "kept"
@@ -32,43 +33,40 @@ class Kept:
 
     def __init__(self, work: Path, name: str) -> None:
         self.path = work / FOLDER / f"{name}.json"
-        self._lock: IO[str] | None = None
-
-    def lock(self) -> None:
-        """Wait until no other process does the same job; let go when this process ends.
-
-        An orphan of a run that was killed may still be at work. Where the file system has no locks, go on without.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = self.path.with_suffix(".lock").open("w")
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX)
-        except OSError as error:
-            print(f"No lock can be had in {self.path.parent} ({error.strerror}): going on without.")
 
     def restore(self, record: Path, key: str) -> bool:
-        """Put the record back if it has the key and every file that it lists is there whole."""
+        """Put the record back if it has the key and the files that it lists are there, untouched since then."""
         found = read_json_or(self.path, {})
-        if found.get("key") != key:
+        content = found.get("record") if isinstance(found, dict) else None
+        if not isinstance(content, dict) or content.get("key") != key:
             return False
-        for name, size in found["files"].items():
-            path = record.with_name(name)
-            if not path.exists() or path.stat().st_size != size:
-                return False
-        write_bytes(record, self.path.read_bytes())
+        if found.get("written") != _written(record, content):
+            return False
+        write_json(record, content)
         return True
 
     def keep(self, record: Path) -> None:
-        """Copy a record that was just written."""
-        write_bytes(self.path, record.read_bytes())
+        """Copy a record that was just written, with the dates of its files."""
+        content = read_json_or(record, {})
+        write_json(self.path, {"record": content, "written": _written(record, content)})
 
     def forget(self) -> None:
         """Drop the copy: the files that it lists are about to be made again."""
         self.path.unlink(missing_ok=True)
 
 
+def _written(record: Path, content: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return size and date of the files of a record, of those that are there."""
+    found = {}
+    for name in content["files"]:
+        with contextlib.suppress(FileNotFoundError):
+            stat = record.with_name(name).stat()
+            found[name] = [stat.st_size, stat.st_mtime_ns]
+    return found
+
+
 def forget_trusted(work: str, incomplete: Path) -> None:
-    """At the start of a run, drop copies of records that Snakemake has and trusts.
+    """Drop copies of records that Snakemake has and trusts.
 
     If it wants them again after all, it was told to, and they have to be made again.
 
@@ -79,13 +77,17 @@ def forget_trusted(work: str, incomplete: Path) -> None:
     incomplete : Path
         ``.snakemake/incomplete``.
     """
-    for path in Path(work, FOLDER).glob("*.json"):
+    folder = Path(work, FOLDER)
+    for path in folder.glob("*.json"):
         owner, _, step = path.stem.rpartition(".")
         record = f"{work}/{owner}/{step}.json"
         if Path(record).exists() and not remembered(record, incomplete):
             path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # absent, or with copies that are still of use
+        folder.rmdir()
 
 
-def clear(work: str) -> None:
-    """After a run that ended well, remove every copy."""
-    shutil.rmtree(Path(work, FOLDER), ignore_errors=True)
+def forget_all(work: str) -> None:
+    """Drop every copy, before a run that was told to make things again."""
+    for path in Path(work, FOLDER).glob("*.json"):
+        path.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator
 from pathlib import Path
 
 from reperfuse.core.files import read_json_or
@@ -14,27 +16,48 @@ from reperfuse.core.files import read_json_or
 _RUN = re.compile(r"(.*_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def still_queued(incomplete: Path) -> list[str]:
-    """Return the ids of jobs of Snakemake, pending or running, that belong to a folder.
+def still_queued(folder: Path, results: Path) -> list[str]:
+    """Return the ids of jobs of Snakemake, pending or running, that may be writing results.
 
     Parameters
     ----------
-    incomplete : Path
-        ``.snakemake/incomplete`` of that folder: one entry for each output that was begun. A waiting job's have the
-        id of the cluster's job; a running job has written its own over it, so that it is known by where it works.
+    folder : Path
+        In which the run was started that has submitted them.
+    results : Path
+        Folder of the results. Without an output below it that was begun and not finished, no job is looked for.
     """
-    entries = [read_json_or(path, {}) for path in incomplete.rglob("*") if path.is_file()]
-    if not entries or not shutil.which("squeue"):
+    begun = list(_begun(folder, results))
+    if not begun or not shutil.which("squeue"):
         return []
-    submitted = {str(one["external_jobid"]) for one in entries if one.get("external_jobid")}
-    here = os.path.realpath(incomplete.parent.parent)
+    submitted = {str(one["external_jobid"]) for one in begun if one.get("external_jobid")}
+    here = os.path.realpath(folder)
     asked = ["squeue", "--noheader", "--me", "--format=%A|%j|%Z"]
     try:
         listed = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     found = set()
-    for job, name, folder in (line.split("|", 2) for line in listed.splitlines() if line.count("|") >= 2):
-        if job in submitted or (_RUN.fullmatch(name) and os.path.realpath(folder) == here):
+    for job, name, where in (line.split("|", 2) for line in listed.splitlines() if line.count("|") >= 2):
+        # A running job has written its own mark over the one with its number: it is known by where it works.
+        if _RUN.fullmatch(name) and (job in submitted or os.path.realpath(where) == here):
             found.add(job)
     return sorted(found, key=lambda one: (len(one), one))
+
+
+def _begun(folder: Path, results: Path) -> Iterator[dict[str, str | None]]:
+    """Yield what Snakemake has noted of outputs below a folder that were begun."""
+    marks, below = folder / ".snakemake/incomplete", os.path.join(os.path.realpath(results), "")
+    for path in marks.rglob("*"):
+        if path.is_file():
+            name = _output(path.relative_to(marks))
+            note = read_json_or(path, {})
+            if os.path.realpath(folder / name).startswith(below) and isinstance(note, dict):
+                yield note
+
+
+def _output(mark: Path) -> str:
+    """Return the output that an entry of Snakemake's memory stands for; see `reperfuse.core.reruns.remembered`."""
+    try:
+        return urlsafe_b64decode("".join(part.removeprefix("@") for part in mark.parts)).decode()
+    except ValueError:
+        return ""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reperfuse.core.files import read_json_or
+from reperfuse.core.files import read_json, read_json_or
 from reperfuse.core.records import digests_of, key_of
 
 
@@ -88,18 +88,24 @@ def reconcile(results: Mapping[str, Callable[[], Expected]], metadata: Path) -> 
         if not (os.path.exists(name) or os.path.exists(old)) or remembered(name, metadata):
             continue
         found = record if record.exists() else old
-        if read_json_or(found, {}).get("key") == key(name):
+        if read_json_or(found, {}).get("key") == key(name) and _whole(found):
             found.replace(record)
             before = made[name].after.values()
             _put_in_order(made[name].files, [path for one in before for path in made[one].files])
             current += 1
             continue
-        if made[name].after:
+        if made[name].after and record.exists():
             os.utime(record, (1, 1))
         else:
             found.replace(old)
         stale.append(name)
     return Recognised(current, tuple(stale))
+
+
+def _whole(record: Path) -> bool:
+    """Whether the files that a record lists are there with their sizes."""
+    listed = [(record.with_name(name), size) for name, size in read_json(record).get("files", {}).items()]
+    return all(file.exists() and file.stat().st_size == size for file, size in listed)
 
 
 def _put_in_order(files: Sequence[str], inputs: Sequence[str]) -> None:
