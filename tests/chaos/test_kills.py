@@ -1,4 +1,8 @@
-"""Runs whose main process is killed, again and again, end with the results of a run that nothing disturbed."""
+"""Runs whose main process is killed, again and again, end with the results of a run that nothing disturbed.
+
+Sometimes the machine fails with it, sometimes its jobs go on as orphans; sometimes the run that is killed was one of
+another configuration, whose results must not stay.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +41,18 @@ def undisturbed(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 def kill_somewhere(workspace: Workspace, chance: random.Random) -> bool:
     """Start a run and kill it after some of its jobs; return whether it was still at work."""
-    jobs, delay, alone = chance.randint(0, 5), chance.uniform(0, 2), chance.random() < 0.5
+    jobs, delay, alone = chance.randint(0, 8), chance.uniform(0, 2), chance.random() < 0.5
+    config = workspace.path / "config.yaml"
+    text = config.read_text()
+    if chance.random() < 0.3:
+        config.write_text(text.replace("syn_iterations: [4]", "syn_iterations: [3]"))
     run = MainProcess(workspace, *COMMAND)
     while run.alive() and run.log.read_text().count("Finished jobid") < jobs:
         time.sleep(0.05)
     time.sleep(delay)
     at_work = run.alive()
     run.kill(alone=alone)
+    config.write_text(text)
     return at_work
 
 
@@ -63,5 +72,5 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_results(
     assert {name for name in found if found[name] != undisturbed.get(name)} == set()
     assert set(found) == set(undisturbed)
     assert "Nothing to be done" in workspace.snakemake("--dry-run", *COMMAND)
-    assert killed >= 3, "a run that ends before it is killed shows nothing"
+    assert killed >= 2, "a run that ends before it is killed shows nothing"
     shutil.rmtree(workspace.path)
