@@ -23,7 +23,7 @@ def state(folder: Path) -> dict[str, int]:
     paths = [path for path in folder.rglob("*") if path.is_file()]
     found = {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
     own = ("external/", "work/external/", "work/sub-centre2", "logs/", "benchmarks/", "work/survey-")
-    own += ("work/manifest-centre2-", "work/stamps", "work/plan-", "cohort/folds-")
+    own += ("work/manifest-centre2-", "work/stamps", "work/run.lock", "cohort/folds-")
     return {name: date for name, date in found.items() if not name.startswith(own)}
 
 
