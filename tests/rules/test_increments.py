@@ -322,7 +322,7 @@ def test_who_is_turned_away_touches_no_record(workspace: Workspace, by: str) -> 
         with subprocess.Popen(run, cwd=path, env=environment, stdin=pipe, stdout=pipe, text=True) as holder:
             assert holder.stdout and holder.stdout.readline() == "True\n"
             text = workspace.snakemake("--cores", "1", "outcome", ok=False)
-        assert text.count("Another run is writing to results.") == 2
+        assert "Another run is writing to results." in text and "is not looked at" in text
     after = dates(path)
     assert {name: after[name] for name in before} == before
     new = {Path(name).name.partition("-")[0] for name in after.keys() - before.keys()}
