@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from suite import Measured, measured
@@ -17,6 +18,12 @@ from reperfuse.reporting.plots import standalone, style, svg_text
 
 OURS, PEER, FLOOR = "#1f6f9f", "#b7791f", "#8a8f96"
 COSTS = ("s", "ms", "KB", "mm")  # units in which less is better in proportion
+BELOW: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": 7,
+    "loc": "upper center",
+    "bbox_to_anchor": (0.5, -0.12),
+}
 WORDS = {"ours": "ours", "ours/peer": "ours / peer", "ours/floor": "ours / floor", "ours-floor": "ours − floor",
          "floor/ours": "floor / ours"}  # fmt: skip
 HEAD = """\
@@ -77,7 +84,7 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> list[str]:
 
 
 def size_of(one: Measured) -> str:
-    return f"{one.size:,} {one.of}"
+    return f"{one.size:,} {one.of if one.size != 1 else one.of.removesuffix('s')}"
 
 
 def claims(rows: Sequence[tuple[str, Measured]]) -> list[str]:
@@ -94,6 +101,7 @@ def missed(rows: Sequence[tuple[str, Measured]]) -> list[str]:
     """Say which aims are missed, and what could not be measured."""
     lines = [
         f"- **Missed:** {one.name}, {size_of(one)}: {reached(one)} where the aim is {aim_of(one)}."
+        + (f" The floor is {number(one.floor)}." if one.floor is not None and one.aim.startswith("ours <") else "")
         + (f" {one.remark[0].upper()}{one.remark[1:]}." if one.remark else "")
         for _, one in rows if one.held is False
     ]  # fmt: skip
@@ -192,7 +200,7 @@ def figure(rows: Sequence[Row]) -> str:
         left.axvline(1, color=PEER, linewidth=1, label="peer")
         left.set(xscale="log", xlabel="cost by that of the peer", yticks=range(len(ratios)))
         left.set_yticklabels([f"{one.name}" for one in reversed(ratios)], fontsize=7)
-        left.legend(frameon=False, fontsize=7, loc="lower left")
+        left.legend(ncols=3, **BELOW)
         for (name, few), marker in zip(grown.items(), "osD^v<>ph*" * 3, strict=False):
             sized = [one for one in few if one.size]
             right.plot(
@@ -209,7 +217,7 @@ def figure(rows: Sequence[Row]) -> str:
                 )
         right.set(xscale="log", yscale="log", xlabel="patients", ylabel="CPU seconds (dotted: floor)")
         if grown:
-            right.legend(frameon=False, fontsize=7)
+            right.legend(ncols=2, **BELOW)
         return standalone(svg_text(drawn))
 
 
