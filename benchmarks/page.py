@@ -200,7 +200,7 @@ def figure(rows: Sequence[Row]) -> str:
         left.axvline(1, color=PEER, linewidth=1, label="peer")
         left.set(xscale="log", xlabel="cost by that of the peer", yticks=range(len(ratios)))
         left.set_yticklabels([f"{one.name}" for one in reversed(ratios)], fontsize=7)
-        left.legend(ncols=3, **BELOW)
+        left.legend(ncols=1, **BELOW)
         for (name, few), marker in zip(grown.items(), "osD^v<>ph*" * 3, strict=False):
             sized = [one for one in few if one.size]
             right.plot(
@@ -217,7 +217,7 @@ def figure(rows: Sequence[Row]) -> str:
                 )
         right.set(xscale="log", yscale="log", xlabel="patients", ylabel="CPU seconds (dotted: floor)")
         if grown:
-            right.legend(ncols=2, **BELOW)
+            right.legend(ncols=1, **BELOW)
         return standalone(svg_text(drawn))
 
 

@@ -62,7 +62,7 @@ def measure(n: int = 1106) -> list[Measured]:
             make_tree(folder / "bids", size)
             (folder / "Empty").touch()
             run(snakemake("--list", *CONFIG), folder)  # the first call stamps the files
-            [plan] = (folder / "out/work").glob("plan-*.json")
+            [plan] = folder.rglob("plan-*.json")
             as_job = {"REPERFUSE_PLAN": str(plan)}
             floor = cost(folder, *EMPTY)
             for what, mode, given in (
