@@ -46,8 +46,8 @@ def read_plan(patience_s: float = 60) -> dict[str, Any]:
     while (found := read_json_or(path, None)) is None:
         if time.monotonic() > until:
             raise ConfigError(
-                f"The plan of the run, {path}, cannot be read on {os.uname().nodename}; start in a folder that every node "
-                "sees under the same path, and leave its `.snakemake` alone while jobs wait."
+                f"The plan of the run, {path}, cannot be read on {os.uname().nodename}; start in a folder that every "
+                "node sees under the same path, and leave its `.snakemake` alone while jobs wait."
             )
         time.sleep(1)
     return dict(found)
