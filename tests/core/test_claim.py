@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reperfuse.core.claim import announce, claim, claimed, release, started_in
+import pytest
+
+from reperfuse.core.claim import announced, claim, claimed
 
 LIBRARY = Path(__file__).resolve().parents[2] / "workflow"
 ANOTHER = "import sys; from pathlib import Path; from reperfuse.core import claim; print(claim.{}(Path(sys.argv[1])))"
@@ -27,21 +29,24 @@ def test_who_claims_results_keeps_them_from_others_until_the_end(tmp_path: Path)
     assert claim(mine) and not another("claim", mine) and another("claimed", mine)
     assert another("claim", other) and not another("claimed", other), "that run has ended"
     assert claim(other) and not claimed(other), "one's own claim is no obstacle"
+    assert not another("claim", other), "and to ask for it does not let go of it"
 
 
-def test_a_run_that_was_killed_leaves_the_folder_that_it_was_started_in(tmp_path: Path) -> None:
+RUN = "from pathlib import Path; from reperfuse.core import claim; claim.claim(Path('work')); claim.announce('p-1')"
+
+
+@pytest.mark.parametrize(("last", "left"), [("", True), ("; claim.release()", False)])
+def test_a_run_that_was_killed_leaves_where_it_was_started_and_its_plan(
+    last: str, left: bool, tmp_path: Path
+) -> None:
     work = tmp_path / "work"
-    assert started_in(work) is None
-    code = "from pathlib import Path; from reperfuse.core import claim; claim.claim(Path('work')); claim.announce()"
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(LIBRARY)},
-    )
-    assert started_in(work) == tmp_path
-    assert claim(work) and started_in(work) == tmp_path, "until this one has looked"
-    announce()
-    assert started_in(work) == Path.cwd()
-    release()
-    assert started_in(work) is None
+    assert announced(work) == ("", "")
+    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+    subprocess.run([sys.executable, "-c", RUN + last], cwd=tmp_path, check=True, env=environment)
+    assert announced(work) == ((str(tmp_path), "p-1") if left else ("", ""))
+
+
+def test_where_nothing_can_be_written_the_claim_says_so(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("no folder")
+    with pytest.raises(OSError, match="work"):
+        claim(tmp_path / "work")

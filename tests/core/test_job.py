@@ -116,18 +116,34 @@ def test_a_job_waits_for_the_orphan_that_does_the_same(snakemake: SimpleNamespac
         env={**os.environ, "PYTHONPATH": str(library)},
     )
     assert other.stderr is not None and "still at work on this" in other.stderr.readline()
-    assert other.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        other.wait(2)
     mine.close()
     said, _ = other.communicate(timeout=60)
     assert said == "got it\n"
 
 
-def test_a_file_that_is_gone_takes_its_record_along(snakemake: SimpleNamespace) -> None:
+def test_a_job_of_a_killed_run_gives_way_to_the_run_that_has_begun_since(
+    snakemake: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snakemake.config["output_dir"] = str(tmp_path)
+    monkeypatch.setenv("REPERFUSE_PLAN", ".snakemake/reperfuse/plan-1.json")
+    write_text(tmp_path / "work/run.lock", f"{tmp_path}\n{tmp_path}/.snakemake/reperfuse/plan-1.json\n")
+    assert Job(snakemake)
+    write_text(tmp_path / "work/run.lock", f"{tmp_path}\n.snakemake/reperfuse/plan-2.json\n")
+    with pytest.raises(SystemExit, match="another one has begun"):
+        Job(snakemake)
+
+
+def test_a_file_that_is_gone_takes_its_record_along(
+    snakemake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reperfuse.core.job.PATIENCE_S", 0)
     job = Job(snakemake)
     for name in ("J0_adc.nii.gz", "J0_brain.nii.gz"):
         write_text(job.folder / name, "image")
     with pytest.raises(
-        RuntimeError, match=r"to-MNI_affine\.txt is not there with the 5 bytes.*next run makes"
+        RuntimeError, match=r"to-MNI_affine\.txt is not there with the 5 bytes.*1 such files.*run again"
     ):
         job.files_of("prepare")
     assert not Path(snakemake.input["records"][0]).exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import write_json
 from reperfuse.core.leftovers import still_queued
 
@@ -61,8 +62,15 @@ def test_without_jobs_or_without_slurm_nothing_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert still_queued(tmp_path, tmp_path / "results") == []
-    mark(tmp_path, "results/a", "1")
-    with_squeue(tmp_path / "bin", monkeypatch, "exit 1")
-    assert still_queued(tmp_path, tmp_path / "results") == []
+    mark(tmp_path, "results/a", None)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert still_queued(tmp_path, tmp_path / "results") == []
+
+
+def test_jobs_that_cannot_be_asked_about_are_no_jobs_that_have_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark(tmp_path, "results/a", "17")
+    with_squeue(tmp_path / "bin", monkeypatch, "exit 1")
+    with pytest.raises(ConfigError, match=r"\(17\).*start where Slurm answers"):
+        still_queued(tmp_path, tmp_path / "results")

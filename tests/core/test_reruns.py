@@ -5,6 +5,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from reperfuse.core.files import write_json
 from reperfuse.core.records import digests_of, key_of, read_record, write_record
 from reperfuse.core.reruns import Expected, aside, reconcile, remembered
 
@@ -92,3 +95,14 @@ def test_dates_mixed_up_by_copying_are_put_in_order(tmp_path: Path) -> None:
     os.utime(tmp_path / "lesions.json", (1, 1))
     reconcile(make(tmp_path), tmp_path / "metadata")
     assert (tmp_path / "lesions.json").stat().st_mtime >= (tmp_path / "prepare.json").stat().st_mtime
+
+
+@pytest.mark.parametrize("content", [None, "half"])
+def test_a_record_whose_files_are_not_whole_is_stale(content: str | None, tmp_path: Path) -> None:
+    write(make(tmp_path))
+    prepare, image = tmp_path / "prepare.json", tmp_path / "J0_adc.nii.gz"
+    write_json(prepare, {**read_record(prepare), "files": {image.name: 5}})
+    image.write_text("image")
+    assert reconcile(make(tmp_path), tmp_path / "metadata").current == 2
+    image.write_text(content) if content else image.unlink()
+    assert reconcile(make(tmp_path), tmp_path / "metadata").stale == (str(prepare),)

@@ -18,9 +18,9 @@ from reperfuse.cohort import layout
 from reperfuse.cohort.excerpt import taking_part
 from reperfuse.cohort.survey import read_survey, survey, write_drawn
 from reperfuse.core import kept
-from reperfuse.core.claim import announce, claim, claimed, release, started_in
+from reperfuse.core.claim import announce, announced, claim, claimed, release
 from reperfuse.core.errors import ConfigError
-from reperfuse.core.files import read_json
+from reperfuse.core.files import lines_of, read_json
 from reperfuse.core.leftovers import still_queued
 from reperfuse.core.participants import cohort_of
 from reperfuse.core.plan import read_plan, write_plan

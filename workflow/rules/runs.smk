@@ -10,12 +10,12 @@ def take_up():
     """Before a run, look at what earlier ones have left: finished steps, results without Snakemake's memory."""
     memory = Path(".snakemake")
     below = os.path.join(os.path.realpath(config["output_dir"]), "")
-    locks = [path.read_text().splitlines() for path in memory.glob("locks/*")]
-    locked = any(os.path.realpath(name).startswith(below) for names in locks for name in names)
+    names = [name for path in memory.glob("locks/*") for name in lines_of(path)]
+    locked = any(os.path.realpath(name).startswith(below) for name in names)
     if locked or claimed(Path(WORK)):  # a run is at work there, or was killed
         logger.warning(
             f"What earlier runs have left in {config['output_dir']} is not looked at: another one is at work there, "
-            "or was killed and holds its lock."
+            "or was killed and has left its lock, which `snakemake --unlock` takes away."
         )
         return
     kept.forget_trusted(WORK, memory / "incomplete")
@@ -29,7 +29,7 @@ def take_up():
 
 def begin():
     """What comes first in a run, beyond Snakemake's own lock: nobody else may write, and who is in which fold is set."""
-    before = started_in(Path(WORK))
+    before, _ = announced(Path(WORK))
     try:
         mine = claim(Path(WORK))
     except OSError as error:
@@ -41,15 +41,18 @@ def begin():
             f"Another run is writing to {config['output_dir']}. Wait until it has ended, "
             "or give this one another `output_dir`."
         )
-    folders = dict.fromkeys([Path.cwd(), before or Path.cwd()])
-    queued = [job for folder in folders for job in still_queued(folder, Path(config["output_dir"]))]
+    folders = dict.fromkeys([os.getcwd(), before or os.getcwd()])
+    try:
+        queued = [job for one in folders for job in still_queued(Path(one), Path(config["output_dir"]))]
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
     if queued:
         raise WorkflowError(
             f"Jobs that may be writing to {config['output_dir']} are still in Slurm's queue, from a run that was killed: "
             f"{' '.join(queued)}. Wait until they have ended, or, if no other run has submitted them, end them with "
             f"`scancel {' '.join(queued)}`, and start again: two jobs must not write the same files."
         )
-    announce()
+    announce(os.environ["REPERFUSE_PLAN"])
     asked = workflow.dag_settings
     if asked.forceall or asked.forcerun or asked.forcetargets:
         kept.forget_all(WORK)

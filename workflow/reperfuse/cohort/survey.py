@@ -101,7 +101,7 @@ def _named(work: Path, prefix: str, name: str, content: Mapping[str, Any]) -> st
     path = work / f"{'-'.join(part for part in (prefix, name, digest(content)) if part)}.json"
     if not path.exists():
         write_json(path, content)
-    with suppress(PermissionError):  # somebody else's
+    with suppress(OSError):  # somebody else's, or not to be written to
         os.utime(path, (1, 1))
     return path.name
 

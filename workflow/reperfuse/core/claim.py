@@ -6,13 +6,16 @@ of all. This lock lies with the results, and the operating system lets go of it 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 from typing import IO
 
 NAME = "run.lock"
-_held: list[IO[str]] = []
+_held: dict[
+    str, IO[str]
+] = {}  # to open the file once more in this process, and close it, would let go of the lock
 
 
 def claim(work: Path) -> bool:
@@ -39,39 +42,47 @@ def claim(work: Path) -> bool:
         return False
     except OSError:
         pass
-    _held.append(stream)
+    _held[os.path.realpath(work)] = stream
     return True
 
 
-def announce() -> None:
-    """Say in what was claimed in which folder this run was started; of one that is killed, that is what remains."""
-    for stream in _held:
-        _write(stream, os.getcwd())
+def announce(plan: str) -> None:
+    """Say in what was claimed where this run was started and by which plan; of one that is killed, this remains."""
+    for stream in _held.values():
+        _write(stream, f"{os.getcwd()}\n{plan}\n")
 
 
 def release() -> None:
     """Say that the run of this process has ended by itself."""
-    for stream in _held:
-        _write(stream, "")
+    with contextlib.suppress(OSError):
+        for stream in _held.values():
+            _write(stream, "")
 
 
-def started_in(work: Path) -> Path | None:
-    """Return the folder in which a run was started that was killed, or is at work."""
+def announced(work: Path) -> tuple[str, str]:
+    """Return folder and plan of a run that was killed, or is at work; empty if there is none.
+
+    Not for the process that has claimed the results.
+    """
+    assert os.path.realpath(work) not in _held
     try:
-        text = work.joinpath(NAME).read_text(encoding="utf-8").strip()
+        lines = work.joinpath(NAME).read_text(encoding="utf-8").splitlines()
     except OSError:
-        return None
-    return Path(text) if text else None
+        lines = []
+    return (lines[0], lines[1]) if len(lines) > 1 else ("", "")
 
 
 def _write(stream: IO[str], text: str) -> None:
     stream.truncate(0)
     stream.write(text)
     stream.flush()
+    os.fsync(stream.fileno())  # jobs on other computers read it while it is open here
 
 
 def claimed(work: Path) -> bool:
     """Whether another process has claimed the results."""
+    if os.path.realpath(work) in _held:
+        return False
     try:
         stream = work.joinpath(NAME).open("r+", encoding="utf-8")
     except PermissionError:

@@ -67,6 +67,14 @@ def read_json_or(path: str | Path, otherwise: Any) -> Any:
         return otherwise
 
 
+def lines_of(path: str | Path) -> list[str]:
+    """Return the lines of a file that may vanish at any time; none then."""
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
 def write_marker(path: str | Path) -> None:
     """Leave an empty file where an image could not be made."""
     write_bytes(path, b"")
@@ -75,6 +83,14 @@ def write_marker(path: str | Path) -> None:
 def is_marker(path: str | Path) -> bool:
     """Whether a file stands for an image that could not be made."""
     return Path(path).stat().st_size == 0
+
+
+def is_whole(path: Path, size: int) -> bool:
+    """Whether a file is there with a size in bytes."""
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
 
 
 def shown_link(target: str) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import Container, Iterable
+import time
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from reperfuse.core.claim import announced
 from reperfuse.core.errors import Fault, Refusal
-from reperfuse.core.files import PARTIAL, read_json_or, write_marker
+from reperfuse.core.files import PARTIAL, is_whole, read_json_or, write_marker
 from reperfuse.core.kept import Kept
 from reperfuse.core.participants import cohort_of
+from reperfuse.core.plan import VARIABLE
 from reperfuse.core.records import digests_of, key_of, name_of, read_record, write_record
 from reperfuse.core.reruns import aside
 
+PATIENCE_S = 10.0
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -59,6 +64,7 @@ class Job:
             os.environ[variable] = str(snakemake.threads)
         os.environ["ANTS_RANDOM_SEED"] = "1"
         log = _locked(snakemake.log[0]) if snakemake.log else None
+        _end_if_succeeded(snakemake.config)
         self.snakemake = snakemake
         self.folder = Path(snakemake.output.record).parent
         self.input, self.output = snakemake.input, snakemake.output
@@ -125,20 +131,29 @@ class Job:
         Raises
         ------
         RuntimeError
-            One is gone or has another size. Its record is removed, so that the next run makes it again.
+            Some are gone or have another size. Their records are removed, so that the next run makes them again.
         """
-        found = []
-        for path, record in zip(self.snakemake.input.get("records", []), self.all_records, strict=True):
-            for name, size in record["files"].items() if record["step"] in steps else ():
-                file = Path(path).with_name(name)
-                if not file.exists() or file.stat().st_size != size:
-                    Path(path).unlink(missing_ok=True)
-                    raise RuntimeError(
-                        f"{file} is not there with the {size} bytes that {path} says; "
-                        "that record was removed, so that the next run makes the file again"
-                    )
-                found.append(file)
-        return found
+        records = zip(self.snakemake.input.get("records", []), self.all_records, strict=True)
+        listed = {
+            Path(path).with_name(name): (size, path)
+            for path, record in records
+            if record["step"] in steps
+            for name, size in record["files"].items()
+        }
+        lost = [file for file, (size, _) in listed.items() if not is_whole(file, size)]
+        until = time.monotonic() + PATIENCE_S  # another computer may have written them a moment ago
+        while lost and time.monotonic() < until:
+            time.sleep(1)
+            lost = [file for file in lost if not is_whole(file, listed[file][0])]
+        for file in lost:
+            Path(listed[file][1]).unlink(missing_ok=True)
+        if lost:
+            size, path = listed[lost[0]]
+            raise RuntimeError(
+                f"{lost[0]} is not there with the {size} bytes that {path} says ({len(lost)} such files in all); "
+                "the records that list them were removed: run again to have them made again"
+            )
+        return list(listed)
 
     def images_of(self, *steps: str, only: Container[str] | None = None) -> dict[str, Path]:
         """Return the images that steps before have written of a patient, by name."""
@@ -202,16 +217,24 @@ def _locked(path: str) -> IO[str]:
     the file system has no locks, go on without.
     """
     log = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
-    try:
-        fcntl.lockf(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        print(
-            f"{path}: an earlier job is still at work on this; waiting until it has ended.", file=sys.stderr
-        )
-        fcntl.lockf(log, fcntl.LOCK_EX)
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        try:
+            fcntl.lockf(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            said = f"{path}: an earlier job is still at work on this; waiting until it has ended."
+            print(said, file=sys.stderr, flush=True)
+            fcntl.lockf(log, fcntl.LOCK_EX)
     return log
+
+
+def _end_if_succeeded(config: Mapping[str, Any]) -> None:
+    """End a job whose run was killed if one with another plan has begun since: its result would be of another day."""
+    _, plan = announced(Path(config.get("output_dir", ""), "work"))
+    mine = os.environ.get(VARIABLE, plan)
+    if plan and os.path.basename(plan) != os.path.basename(mine):
+        sys.exit(
+            "The run that has submitted this job was killed, and another one has begun: nothing is written."
+        )
 
 
 def _step_of(sidecar: Path) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
+from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json_or
 
 # Snakemake's jobs bear the name of their run: a prefix, if the profile has one, and a random identifier.
@@ -25,9 +25,14 @@ def still_queued(folder: Path, results: Path) -> list[str]:
         In which the run was started that has submitted them.
     results : Path
         Folder of the results. Without an output below it that was begun and not finished, no job is looked for.
+
+    Raises
+    ------
+    ConfigError
+        There may be such jobs, and Slurm cannot be asked.
     """
     begun = list(_begun(folder, results))
-    if not begun or not shutil.which("squeue"):
+    if not begun:
         return []
     submitted = {str(one["external_jobid"]) for one in begun if one.get("external_jobid")}
     here = os.path.realpath(folder)
@@ -35,6 +40,11 @@ def still_queued(folder: Path, results: Path) -> list[str]:
     try:
         listed = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
+        if submitted:
+            raise ConfigError(
+                f"An earlier run has left Slurm jobs ({' '.join(sorted(submitted))}), and `squeue` does not say "
+                "whether they have ended; start where Slurm answers."
+            ) from None
         return []
     found = set()
     for job, name, where in (line.split("|", 2) for line in listed.splitlines() if line.count("|") >= 2):

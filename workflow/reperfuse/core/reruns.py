@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reperfuse.core.files import read_json, read_json_or
+from reperfuse.core.files import is_whole, read_json_or
 from reperfuse.core.records import digests_of, key_of
 
 
@@ -88,7 +88,7 @@ def reconcile(results: Mapping[str, Callable[[], Expected]], metadata: Path) -> 
         if not (os.path.exists(name) or os.path.exists(old)) or remembered(name, metadata):
             continue
         found = record if record.exists() else old
-        if read_json_or(found, {}).get("key") == key(name) and _whole(found):
+        if _is_current(found, key(name)):
             found.replace(record)
             before = made[name].after.values()
             _put_in_order(made[name].files, [path for one in before for path in made[one].files])
@@ -102,10 +102,12 @@ def reconcile(results: Mapping[str, Callable[[], Expected]], metadata: Path) -> 
     return Recognised(current, tuple(stale))
 
 
-def _whole(record: Path) -> bool:
-    """Whether the files that a record lists are there with their sizes."""
-    listed = [(record.with_name(name), size) for name, size in read_json(record).get("files", {}).items()]
-    return all(file.exists() and file.stat().st_size == size for file, size in listed)
+def _is_current(path: Path, key: str) -> bool:
+    """Whether a record has the key, and the files that it lists are there with their sizes."""
+    record = read_json_or(path, {})
+    if not isinstance(record, dict) or record.get("key") != key:
+        return False
+    return all(is_whole(path.with_name(name), size) for name, size in record.get("files", {}).items())
 
 
 def _put_in_order(files: Sequence[str], inputs: Sequence[str]) -> None:
