@@ -1,4 +1,4 @@
-"""Aim: the fast form of the frozen encoder takes half the time of the plain loop, and moves no feature noticeably.
+"""Claim: the fast form of the frozen encoder takes half the time of the plain loop, and moves no feature noticeably.
 
 Volumes of 24×256×256 and of 16×96×96, each an ADC map of another patient of the synthetic cohort. All forms
 run on the same volumes in turn, one volume at a time; medians. A form may be used in place of the plain loop
