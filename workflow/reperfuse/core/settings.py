@@ -21,8 +21,7 @@ from reperfuse.core.files import write_text
 def load_schema(folder: Path, name: str = "config") -> dict[str, Any]:
     """Read ``<name>.schema.yaml`` with the sections that it refers to put in their place."""
     text = (folder / f"{name}.schema.yaml").read_text(encoding="utf-8")
-    # The safe loader; in C where there is one, ten times as fast.
-    schema: dict[str, Any] = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    schema: dict[str, Any] = yaml.safe_load(text)
     _put_in_place(schema, folder)
     return schema
 
