@@ -14,7 +14,12 @@ from reperfuse.studies.requirements import Requirement, requirements
 STUDIES: dict[str, dict[str, Any]] = {
     "outcome": {"visits": ["J0", "J1"], "image": "adc", "variable": "mrs_3m", "favourable_max": 1},
     "severity": {"variable": "nihss", "minor_max": 4},
-    "transformation": {"variable": "ht"},
+    "transformation": {
+        "variable": "ht",
+        "eligibility": {
+            "onset_max_min": 360, "unknown_onset": True, "before_treatment": True, "follow_up_h": [12, 48],
+        },
+    },
     "fusion": {"contrasts": ["t1w", "flair", "adc", "trace"], "minimum": 2},
     "imputation": {"contrasts": ["adc", "trace", "flair", "t1w"], "minimum": 2},
 }
@@ -64,6 +69,32 @@ def test_reasons_are_plain(
     reasons: list[str],
 ) -> None:
     assert judge({"sub-1": images}, clinical(**row), needs[study]) == {"sub-1": reasons}
+
+
+@pytest.mark.parametrize(
+    ("row", "reasons"),
+    [
+        ({"onset_to_mri_min": 360.0, "onset_to_groin_min": 360.0}, []),
+        ({"onset_to_mri_min": 361.0}, ["onset_to_mri_min is 361 min; expected 0 to 360 min"]),
+        ({}, ["onset_to_mri_min is missing"]),
+        (
+            {"onset_to_mri_min": 100.0, "onset_to_ivt_min": 90.0, "onset_to_groin_min": 130.0},
+            ["onset_to_ivt_min is 90 and onset_to_mri_min is 100; expected imaging before treatment"],
+        ),
+        (
+            {"onset_to_mri_min": 100.0, "j0_to_j1_min": 7 * 1440.0},
+            ["j0_to_j1_min is 10080 min; expected 720 to 2880 min"],
+        ),
+    ],
+)
+def test_times_are_held_against_limits_and_each_other(row: dict[str, float], reasons: list[str]) -> None:
+    section = STUDIES["transformation"]
+    asked = {**section["eligibility"], "unknown_onset": False}
+    need = requirements({"transformation": {**section, "eligibility": asked}})["transformation"]
+    assert judge({"sub-1": COMPLETE}, clinical(ht=1.0, **row), need) == {"sub-1": reasons}
+    anyway = requirements(STUDIES)["transformation"]
+    missing = [one for one in reasons if "missing" not in one]
+    assert judge({"sub-1": COMPLETE}, clinical(ht=1.0, **row), anyway) == {"sub-1": missing}
 
 
 def test_a_folder_without_row_serves_the_studies_that_need_none(needs: dict[str, Requirement]) -> None:

@@ -31,6 +31,32 @@ class ImageNeed(Protocol):
     def or_variables(self) -> tuple[str, ...]: ...
 
 
+class Limits(Protocol):
+    """A clinical value must lie between ``low`` and ``high``; ``unknown`` says whether it may be missing."""
+
+    @property
+    def variable(self) -> str: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def units(self) -> str: ...
+    @property
+    def unknown(self) -> bool: ...
+
+
+class Order(Protocol):
+    """``first`` must not be later than any of ``then``, as far as both are known; ``what`` says it in words."""
+
+    @property
+    def first(self) -> str: ...
+    @property
+    def then(self) -> tuple[str, ...]: ...
+    @property
+    def what(self) -> str: ...
+
+
 class Label(Protocol):
     """What a study predicts, cut from a clinical variable."""
 
@@ -52,6 +78,10 @@ class Requirement(Protocol):
     def label_of(self, row: Mapping[str, Value]) -> int | None: ...
     @property
     def labelled(self) -> bool: ...
+    @property
+    def limits(self) -> Sequence[Limits]: ...
+    @property
+    def orders(self) -> Sequence[Order]: ...
 
 
 def _spoken(roles: Collection[str], joint: str) -> str:
@@ -90,8 +120,9 @@ def lacks(
     Returns
     -------
     dict
-        participant_id → faults: E137 an image, E138 a value, E139 the whole row is missing, or the finding
-        for which a value was refused. An empty list means eligible.
+        participant_id → faults: E137 an image, E138 a value, E139 the whole row is missing, E136 a value is beyond
+        its limits, E140 a time is before one that it must follow, or the finding for which a value was refused. An
+        empty list means eligible.
     """
     label = requirement.label.variable if to_score and requirement.label else ""
     needed = [need for need in requirement.images if not label or label not in need.or_variables]
@@ -107,6 +138,7 @@ def lacks(
                 faults.append(Fault("E137", "", {"role": missing, "visit": need.visit + also}))
         refused = clinical.refused.get(participant_id, {})
         asked = [name for name in requirement.clinical if name != label]
+        asked += [one.variable for one in requirement.limits if not one.unknown]
         wanted = [name for name in asked if values.get(name) is None]
         if wanted and EVERYTHING in refused:
             faults.append(refused[EVERYTHING])
@@ -114,8 +146,28 @@ def lacks(
             faults.append(Fault("E139"))
         else:
             faults += [refused.get(name) or Fault("E138", "", {"name": name}) for name in wanted]
+        faults += _beyond(values, requirement)
         out[participant_id] = [fault.of(participant_id) for fault in faults]
     return out
+
+
+def _beyond(values: Mapping[str, Value], requirement: Requirement) -> list[Fault]:
+    """Return the values that are known and beyond their limits, and times that are not in their order."""
+    faults = []
+    for one in requirement.limits:
+        value = values.get(one.variable)
+        if isinstance(value, float | int) and not one.low <= value <= one.high:
+            expected = f"{one.low:g} to {one.high:g} {one.units}"
+            found = {"name": one.variable, "value": f"{value:g} {one.units}", "expected": expected}
+            faults.append(Fault("E136", "", found))
+    for order in requirement.orders:
+        first = values.get(order.first)
+        for name in order.then:
+            later = values.get(name)
+            if isinstance(first, float | int) and isinstance(later, float | int) and later < first:
+                times = {"name": name, "value": f"{later:g}", "first": order.first, "at": f"{first:g}"}
+                faults.append(Fault("E140", "", {**times, "what": order.what}))
+    return faults
 
 
 def reason_of(fault: Fault) -> str:

@@ -18,6 +18,26 @@ class ImageNeed:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """A clinical value must lie between ``low`` and ``high``; ``unknown`` says whether it may be missing."""
+
+    variable: str
+    low: float
+    high: float
+    units: str
+    unknown: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """``first`` must not be later than any of ``then``, as far as both are known."""
+
+    first: str
+    then: tuple[str, ...]
+    what: str
+
+
+@dataclass(frozen=True)
 class Label:
     """A two-class label cut from a clinical variable.
 
@@ -69,6 +89,10 @@ class Requirement:
         None where the study has no label of patients.
     optional : tuple of str
         Variables that are used where they are there.
+    limits : tuple of Limits
+        Ranges of clinical values.
+    orders : tuple of Order
+        What must come before what.
     """
 
     study: str
@@ -77,6 +101,8 @@ class Requirement:
     clinical: tuple[str, ...] = ()
     label: Label | None = None
     optional: tuple[str, ...] = ()
+    limits: tuple[Limits, ...] = ()
+    orders: tuple[Order, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -109,15 +135,29 @@ def severity(section: Mapping[str, Any]) -> Requirement:
 
 
 def transformation(section: Mapping[str, Any]) -> Requirement:
-    """Haemorrhagic transformation (Yu et al., MICCAI 2019): PWI and DWI of J0; GRE of J1 or the label."""
-    variable = section["variable"]
+    """Haemorrhagic transformation (Yu et al., MICCAI 2019): PWI and DWI of J0; GRE of J1 or the label.
+
+    As the paper's patients: imaged within 6 h of the onset and before any treatment, and again at about 24 h. The
+    time of the onset must be known, or it cannot be said that it is so long ago; of treatment and follow-up it counts
+    where a table has it.
+    """
+    variable, asked = section["variable"], section["eligibility"]
     images = (
         ImageNeed("J0", ("pwi",)),
         ImageNeed("J0", ("dwi", "trace")),
         ImageNeed("J1", ("gre",), or_variables=(variable,)),
     )
     label = Label("haemorrhagic transformation", variable, True, 0)
-    return Requirement("transformation", "haemorrhagic transformation", images, (), label, ("ecass",))
+    low, high = asked["follow_up_h"]
+    limits = (
+        Limits("onset_to_mri_min", 0, asked["onset_max_min"], "min", asked["unknown_onset"]),
+        Limits("j0_to_j1_min", 60 * low, 60 * high, "min", True),
+    )
+    treatment = Order("onset_to_mri_min", ("onset_to_ivt_min", "onset_to_groin_min"), "imaging before treatment")
+    return Requirement(
+        "transformation", "haemorrhagic transformation", images, (), label, ("ecass", "tici"),
+        limits, (treatment,) if asked["before_treatment"] else (),
+    )  # fmt: skip
 
 
 def fusion(section: Mapping[str, Any]) -> Requirement:
