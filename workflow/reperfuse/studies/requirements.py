@@ -153,7 +153,9 @@ def transformation(section: Mapping[str, Any]) -> Requirement:
         Limits("onset_to_mri_min", 0, asked["onset_max_min"], "min", asked["unknown_onset"]),
         Limits("j0_to_j1_min", 60 * low, 60 * high, "min", True),
     )
-    treatment = Order("onset_to_mri_min", ("onset_to_ivt_min", "onset_to_groin_min"), "imaging before treatment")
+    treatment = Order(
+        "onset_to_mri_min", ("onset_to_ivt_min", "onset_to_groin_min"), "imaging before treatment"
+    )
     return Requirement(
         "transformation", "haemorrhagic transformation", images, (), label, ("ecass", "tici"),
         limits, (treatment,) if asked["before_treatment"] else (),

@@ -146,7 +146,9 @@ def fit(
     scaling = Scaling.of(sample.curves, sample.aif, sample.clinical)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = network(mode, parameters, n_points=sample.curves.shape[1], n_clinical=sample.clinical.shape[1])
+        module = network(
+            mode, parameters, n_points=sample.curves.shape[1], n_clinical=sample.clinical.shape[1]
+        )
     voxels = tensors(sample, mode, scaling)
     task = Training(module, voxels, parameters["lr"], parameters["batch"], seed_of(seed, "order"))
     history = train(

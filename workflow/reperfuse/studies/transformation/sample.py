@@ -94,7 +94,9 @@ def shares(
     most = [sum(room.values()) for room in rooms]
     inside = max(min(round(total * from_ht_patients), most[0]), total - most[1])
     ht = evenly(positives, total, salt=f"{salt} ht")
-    other = evenly(rooms[0], inside, salt=f"{salt} other") | evenly(rooms[1], total - inside, salt=f"{salt} other")
+    other = evenly(rooms[0], inside, salt=f"{salt} other") | evenly(
+        rooms[1], total - inside, salt=f"{salt} other"
+    )
     return {who: Share(ht.get(who, 0), other.get(who, 0)) for who in found}
 
 
@@ -119,7 +121,9 @@ def evenly(rooms: Mapping[str, int], total: int, *, salt: str) -> dict[str, int]
             high = middle - 1
     given = {who: min(n, low) for who, n in rooms.items()}
     missing = total - sum(given.values())
-    for who in sorted((who for who, n in rooms.items() if n > low), key=lambda who: seed_of(salt, who))[:missing]:
+    for who in sorted((who for who, n in rooms.items() if n > low), key=lambda who: seed_of(salt, who))[
+        :missing
+    ]:
         given[who] += 1
     return given
 
