@@ -11,7 +11,7 @@ from reperfuse.core.version import VERSION
 
 with job:
     manifest = read_json(snakemake.input.manifest)
-    job.files_of("prepare", "register", "normalise", "lesions")  # all there, and whole
+    job.files_of("prepare", "register", "normalise", "lesions", "perfusion")  # all there, and whole
     output_dir = Path(snakemake.output.description).parent
     files = derivatives.publishable(manifest["sessions"], job.all_records)
     derivatives.publish(output_dir, files, manifest["active"])

@@ -7,6 +7,7 @@ from reperfuse.cohort.external import as_outside
 from reperfuse.cohort.status import EXCLUDED_COLUMNS, STATUS_COLUMNS
 from reperfuse.core.files import read_json, write_json
 from reperfuse.core.tables import write_table
+from reperfuse.evaluation.agreement import agreement
 
 with job:
     out = snakemake.output
@@ -21,4 +22,8 @@ with job:
     write_table(out.lesions, cohort.lesion_rows(records), cohort.LESION_COLUMNS)
     write_table(out.growth, cohort.growth_rows(records), cohort.GROWTH_COLUMNS)
     write_table(out.loads, cohort.load_rows(records), cohort.LOAD_COLUMNS)
+    write_table(out.perfusion, cohort.perfusion_rows(manifest, records), cohort.PERFUSION_COLUMNS)
+    pairs = cohort.volume_pairs(manifest, records)
+    agreed = {names: agreement(*zip(*found, strict=True)) for names, found in pairs.items()}
+    write_table(out.agreement, cohort.agreement_rows(agreed), cohort.AGREEMENT_COLUMNS)
     write_json(out.summary, cohort.summary(manifest, records))

@@ -14,6 +14,8 @@ rule tables:
         lesions=out("lesions.tsv"),
         growth=out("growth.tsv"),
         loads=out("loads.tsv"),
+        perfusion=out("perfusion.tsv"),
+        agreement=out("perfusion-agreement.tsv"),
         summary=work("summary.json"),
     log:
         out("logs/tables.log"),
@@ -47,6 +49,8 @@ use rule tables as external_tables with:
         lesions=external("lesions.tsv"),
         growth=external("growth.tsv"),
         loads=external("loads.tsv"),
+        perfusion=external("perfusion.tsv"),
+        agreement=external("perfusion-agreement.tsv"),
         summary=work("external/{external}/summary.json"),
     log:
         out("logs/external/{external}.log"),

@@ -66,7 +66,7 @@ for name in EXTERNAL:
     config["external_cohorts"][name]["sessions"] = COHORTS[name]["sessions"]
 SHARED = ("template", "tables", "publish", "report")
 SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_saliency", "outcome_page")
-IMAGING = ("prepare", "register", "normalise", "lesions")
+IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
 MB = {sub: size for one in COHORTS.values() for sub, size in one["mb"].items()}
 STEPS = {sub: layout.steps_of(visits) for sub, visits in ACTIVE.items()}

@@ -22,7 +22,7 @@ IGNORED = (
     "cohort/",
     "external/",
     "*.tsv",
-    "**/perf/*_dsc.*",
+    "**/perf/*",
     "**/*_map.*",
 )
 

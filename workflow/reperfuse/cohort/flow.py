@@ -14,7 +14,7 @@ from reperfuse.core.records import faults_of
 Eligibility = Mapping[str, Mapping[str, Sequence[Fault | str]]]
 
 # Findings of the index that take the whole patient out, and what merely repeats an earlier finding.
-PATIENT_OUT = frozenset({"E124", "E128", "E190"})
+PATIENT_OUT = frozenset({"E124", "E128", "E151", "E190"})
 PROPAGATED = "E160"
 
 

@@ -20,7 +20,8 @@ AFTER: dict[str, tuple[str, ...]] = {
     "register": ("prepare",),
     "normalise": ("prepare", "register", "template"),
     "lesions": ("prepare", "register", "normalise"),
-    "page": ("prepare", "register", "normalise", "lesions"),
+    "perfusion": ("prepare", "register", "lesions"),
+    "page": ("prepare", "register", "normalise", "lesions", "perfusion"),
 }
 
 # Published name: folder and the part after the session; {space} marks images on the J0 grid.
@@ -34,7 +35,12 @@ PUBLISHED = {
     "gre": ("anat", "desc-preproc_T2starw"),
     "pwi": ("perf", "desc-mean_dsc"),
     "jacobian": ("anat", "desc-jacobian_map"),
+    # BIDS knows no names of perfusion maps; these are those of ISLES'24.
+    **{one: ("perf", one) for one in ("cbf", "cbv", "mtt", "tmax", "ttp", "rttp", "k2")},
+    "aif": ("perf", "label-AIF_mask"),
+    "vof": ("perf", "label-VOF_mask"),
 }
+PERFUSION_MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp", "rttp", "k2", "aif", "vof")
 
 
 def criteria_of(lesions: Mapping[str, Any]) -> list[str]:
@@ -54,7 +60,7 @@ def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     roles = {(visit, role) for visit, found in visits.items() for role in found}
     diffusion = {visit for visit, role in roles if role in DIFFUSION}
     steps = []
-    if any(role not in ("lesion", "brain") for _, role in roles):
+    if any(role not in ("lesion", "brain", "ht", "aif") for _, role in roles):
         steps.append("prepare")
     if diffusion and (len(diffusion) > 1 or any(role in CONTRASTS for _, role in roles)):
         steps.append("register")
@@ -62,6 +68,8 @@ def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
         steps.append("normalise")
     if any(role in ("adc", "dwi", "lesion") for _, role in roles):
         steps.append("lesions")
+    if ("J0", "pwi") in roles:
+        steps.append("perfusion")
     return [*steps, "page"] if steps else []
 
 
@@ -84,7 +92,10 @@ def published(
         Space of a mask that is not on the grid of the visit's diffusion image.
     """
     place, _, what = name.partition("_")
-    if what not in PUBLISHED and place not in VISITS:
+    if place == "PWI":
+        if what not in PERFUSION_MAPS:
+            return None
+    elif what not in PUBLISHED and place not in VISITS:
         return None
     visit = place if place in VISITS else source.partition("_")[0] or "J0"
     session = f"ses-{sessions[visit]}" if visit in sessions else ""
@@ -94,6 +105,7 @@ def published(
     return "/".join(part for part in (participant_id, session, folder, f"{base}.nii.gz") if part)
 
 
-# What two steps read of the prepared images.
+# What three steps read of the images before.
 NORMALISE_READ = tuple(f"J0_{name}" for name in ("s0", "trace", "adc", "brain", "t1w"))
 LESIONS_READ = tuple(f"{visit}_{name}" for visit in VISITS for name in ("adc", "trace", "brain"))
+PERFUSION_READ = (*(f"J0_{name}" for name in ("adc", "trace", "s0", "brain", "pwi", "lesion")), "J1_gre")

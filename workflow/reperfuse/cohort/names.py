@@ -12,6 +12,8 @@ from typing import Any
 LABEL = re.compile(r"[0-9A-Za-z+]+\Z")
 IMAGE_EXTENSIONS = (".nii.gz", ".nii")
 METADATA_EXTENSIONS = (".json", ".bval")
+# The one kind of table that can stand in an image's place: the curve of an arterial input function.
+CURVE_EXTENSION, CURVE_SUFFIX = ".tsv", "aif"
 
 Pattern = Mapping[str, Any]
 
@@ -45,18 +47,20 @@ class Name:
 
     @property
     def is_image(self) -> bool:
-        """Whether this is a NIfTI file."""
-        return self.extension in IMAGE_EXTENSIONS
+        """Whether this is a NIfTI file, or a curve that stands in the place of one."""
+        return self.extension in (*IMAGE_EXTENSIONS, CURVE_EXTENSION)
 
 
 def parse(path: str) -> Name | None:
-    """Take a relative path apart; None where the file is neither an image nor its metadata."""
+    """Take a relative path apart; None where the file is neither an image or curve nor its metadata."""
     base = path.rsplit("/", 1)[-1]
     if (
         not base.isprintable()
     ):  # bytes that are no UTF-8, line breaks: no name that anything later could write
         return None
     extension = next((e for e in (*IMAGE_EXTENSIONS, *METADATA_EXTENSIONS) if base.endswith(e)), "")
+    if base.endswith(f"_{CURVE_SUFFIX}{CURVE_EXTENSION}"):
+        extension = CURVE_EXTENSION
     if not extension:
         return None
     *pairs, suffix = base.removesuffix(extension).split("_")

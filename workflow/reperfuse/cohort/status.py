@@ -17,7 +17,7 @@ EXCLUDED_COLUMNS = ("participant_id", "session_id", "study", "file", "code", "re
 
 Row = dict[str, str]
 
-STEPS = ("index", "clinical", "prepare", "register", "normalise", "lesions", "page")
+STEPS = ("index", "clinical", "prepare", "register", "normalise", "lesions", "perfusion", "page")
 
 
 def _status(participant_id: str, step: str, state: str, faults: Sequence[Fault]) -> list[Row]:

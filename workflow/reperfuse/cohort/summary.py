@@ -20,7 +20,14 @@ LOAD_COLUMNS = ("participant_id", "visit", "atlas", "label", "name", "side", "vo
 QUALITY_COLUMNS = (
     *("participant_id", "session_id", "visit", "adc_unit", "adc_median", "adc_negative_percent", "evidence"),
     *("brain_ml", "brain_method", "skull_stripped", "coverage_mm"),
+    *("pwi_volumes", "pwi_tr_s", "pwi_max_fd_mm", "pwi_drop_percent", "pwi_aif", "pwi_aif_voxels"),
+    *("pwi_valid_percent", "pwi_flags"),
 )
+PERFUSION_COLUMNS = ("participant_id", "session_id", "measure", "value", "unit")
+AGREEMENT_COLUMNS = ("quantity", "reference", "n", "ccc", "bias_ml", "low_ml", "high_ml")
+# What a vendor's software says of a patient, and our volume beside it.
+VENDOR = {"tmax6": "vendor_tmax6_ml", "core": "vendor_core_ml", "mismatch": "vendor_mismatch_ml"}
+RATIOS = ("hir", "cbv_index", "mismatch_ratio", "defuse3", "extend")
 GROWTH_COLUMNS = ("participant_id", "criterion", "growth_ml")
 
 Manifest = Mapping[str, Any]
@@ -64,6 +71,8 @@ def lesion_rows(records: Iterable[Record]) -> Rows:
 def quality_rows(manifest: Manifest, records: Iterable[Record]) -> Rows:
     """Return the rows of ``cohort/quality.tsv``: how each visit's unit was settled, and its brain."""
     rows = []
+    records = list(records)
+    perfused = {one["participant_id"]: one["facts"] for one in records if one["step"] == "perfusion"}
     for record in records:
         if record["step"] != "prepare":
             continue
@@ -78,9 +87,82 @@ def quality_rows(manifest: Manifest, records: Iterable[Record]) -> Rows:
                     "adc_unit": unit.get("unit"),
                     "adc_median": unit.get("median"),
                     "evidence": unit.get("evidence"),
+                    **(_perfusion_quality(perfused.get(record["participant_id"], {})) if visit == "J0" else {}),
                 }
             )
     return rows
+
+
+def _perfusion_quality(facts: Mapping[str, Any]) -> dict[str, Any]:
+    aif = facts.get("aif") or {}
+    return {
+        "pwi_volumes": facts.get("n_volumes"),
+        "pwi_tr_s": facts.get("tr_s"),
+        "pwi_max_fd_mm": facts.get("motion", {}).get("max_fd_mm"),
+        "pwi_drop_percent": facts.get("bolus", {}).get("drop_percent"),
+        "pwi_aif": aif.get("source"),
+        "pwi_aif_voxels": aif.get("n_voxels"),
+        "pwi_valid_percent": facts.get("valid_percent"),
+        "pwi_flags": ", ".join(facts.get("flags", [])),
+    }
+
+
+def perfusion_rows(manifest: Manifest, records: Iterable[Record]) -> Rows:
+    """Return the rows of ``perfusion.tsv``: volumes in ml, ratios, and 1 or 0 for the rules of trials."""
+    rows = []
+    for record in records:
+        if record["step"] != "perfusion" or "volumes_ml" not in record["facts"]:
+            continue
+        facts = record["facts"]
+        ratios = {name: facts.get(name) for name in RATIOS}
+        bleeding = {"ht": facts["ht"]["volume_ml"]} if "ht" in facts else {}
+        measured = [*facts["volumes_ml"].items(), *bleeding.items(), *ratios.items()]
+        rows += [
+            {
+                "participant_id": record["participant_id"],
+                "session_id": manifest["session_ids"].get("J1" if name == "ht" else "J0", ""),
+                "measure": name,
+                "value": value,
+                "unit": "ml" if name not in RATIOS else "",
+            }
+            for name, value in measured
+        ]
+    return rows
+
+
+def volume_pairs(manifest: Manifest, records: Iterable[Record]) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Return pairs of volumes in ml, ours first, by quantity and what it is compared with.
+
+    With a vendor's, where the clinical tables hold one, and of Tmax > 6 s with relative time to peak.
+    """
+    pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for record in records:
+        if record["step"] != "perfusion":
+            continue
+        volumes = record["facts"].get("volumes_ml", {})
+        told = manifest["clinical"].get(record["participant_id"], {})
+        others = {("tmax6", name): value for name, value in volumes.items() if name.startswith("rttp")}
+        others |= {(name, variable): told.get(variable) for name, variable in VENDOR.items()}
+        for (name, reference), other in others.items():
+            if isinstance(other, int | float) and volumes.get(name) is not None:
+                pairs.setdefault((name, reference), []).append((volumes[name], float(other)))
+    return dict(sorted(pairs.items()))
+
+
+def agreement_rows(agreed: Mapping[tuple[str, str], Any]) -> Rows:
+    """Return the rows of ``perfusion-agreement.tsv`` from what was computed of each of `volume_pairs`."""
+    return [
+        {
+            "quantity": quantity,
+            "reference": reference,
+            "n": found.n,
+            "ccc": found.ccc,
+            "bias_ml": found.bias,
+            "low_ml": found.low,
+            "high_ml": found.high,
+        }
+        for (quantity, reference), found in agreed.items()
+    ]
 
 
 def load_rows(records: Iterable[Record]) -> Rows:

@@ -16,12 +16,13 @@ from reperfuse.cohort.external import as_inside, check_names, sections_of
 from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
 from reperfuse.cohort.index import Index, find_sessions, megabytes, scan, stamped
 from reperfuse.cohort.twins import contents, twins
+from reperfuse.cohort.visits import swapped
 from reperfuse.core.errors import ConfigError, Fault
 from reperfuse.core.files import read_json, write_json
 from reperfuse.core.provenance import Stamps, digest, file_digest
 
 # Findings of the index that take a patient out altogether.
-PATIENT_OUT = ("E124", "E190")
+PATIENT_OUT = ("E124", "E151", "E190")
 
 
 def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -> Path:
@@ -132,7 +133,8 @@ def _cohort(
     index, sessions = _index(sections, bids_dir, output_dir)
     stamps = Stamps(bids_dir, output_dir / f"work/{'-'.join(filter(None, ('stamps', name)))}.json")
     participants = stamped(index, stamps)
-    faults = [*index.faults, *twins(participants, known)]
+    both = [sub for sub, visits in participants.items() if len(visits) > 1]
+    faults = [*index.faults, *twins(participants, known), *swapped(bids_dir, both, sessions)]
     out = {fault.participant_id for fault in faults if fault.code in PATIENT_OUT}
     active = {sub: visits for sub, visits in participants.items() if visits and sub not in out}
     clinical = _clinical(sections["clinical"], bids_dir, sessions)

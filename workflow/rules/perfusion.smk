@@ -1,0 +1,29 @@
+# The series is read as `prepare` reads it; the brain is found as there where no transform brings it.
+READ_AGAIN = (
+    *("max_declared_gib", "max_ratio", "allow_no_orientation", "max_nonfinite_percent"),
+    *("brain_smoothing_mm", "brain_opening_mm", "brain_edge_mm"),
+)
+
+
+rule perfusion:
+    """Make perfusion maps from J0's series, their volumes, and other images on its grid."""
+    input:
+        records=records_before("perfusion"),
+    output:
+        record=record("perfusion"),
+    log:
+        out("logs/perfusion/{sub}.log"),
+    benchmark:
+        out("benchmarks/perfusion/{sub}.tsv")
+    params:
+        cfg={**config["perfusion"], "prepare": {key: config["prepare"][key] for key in READ_AGAIN}},
+        code=code("perfusion", "imaging"),
+        src=sources("pwi", "aif", "ht"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(900, per_mb=15),
+        runtime=minutes(10, per_mb=0.2),
+    script:
+        "../../scripts/perfusion.py"
