@@ -21,6 +21,8 @@ include: "workflow/rules/imaging.smk"
 include: "workflow/rules/perfusion.smk"
 include: "workflow/rules/outcome_inputs.smk"
 include: "workflow/rules/outcome.smk"
+include: "workflow/rules/transformation_inputs.smk"
+include: "workflow/rules/transformation.smk"
 include: "workflow/rules/reporting.smk"
 include: "workflow/rules/runs.smk"
 
@@ -51,6 +53,7 @@ rule all:
     input:
         out("report/index.html"),
         [out("report/outcome.html"), out("outcome/predictions.tsv")] if PREDICTS else [],
+        [out("report/transformation.html"), out("transformation/predictions.tsv")] if TRANSFORMS else [],
         [external("cohort/status.tsv", name) for name in EXTERNAL],
 
 
@@ -65,6 +68,11 @@ rule preprocess:
 rule outcome:
     input:
         predicts("report/outcome.html", "outcome/predictions.tsv"),
+
+
+rule transformation:
+    input:
+        transforms("report/transformation.html", "transformation/predictions.tsv"),
 
 
 rule score:

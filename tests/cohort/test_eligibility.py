@@ -17,7 +17,10 @@ STUDIES: dict[str, dict[str, Any]] = {
     "transformation": {
         "variable": "ht",
         "eligibility": {
-            "onset_max_min": 360, "unknown_onset": True, "before_treatment": True, "follow_up_h": [12, 48],
+            "onset_max_min": 360,
+            "unknown_onset": True,
+            "before_treatment": True,
+            "follow_up_h": [12, 48],
         },
     },
     "fusion": {"contrasts": ["t1w", "flair", "adc", "trace"], "minimum": 2},

@@ -29,6 +29,7 @@ from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
 from reperfuse.studies.outcome.names import check_names, check_predictors
+from reperfuse.studies.transformation import names as transformation_names
 from reperfuse.studies.requirements import requirements
 
 LIBRARY = Path(reperfuse.__file__).resolve().parent.parent
@@ -66,6 +67,7 @@ for name in EXTERNAL:
     config["external_cohorts"][name]["sessions"] = COHORTS[name]["sessions"]
 SHARED = ("template", "tables", "publish", "report")
 SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_saliency", "outcome_page")
+SHARED += ("transformation_judge", "transformation_page")
 IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
 MB = {sub: size for one in COHORTS.values() for sub, size in one["mb"].items()}
@@ -82,6 +84,7 @@ RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_c
 
 wildcard_constraints:
     chunk=r"chunk-([0-9A-Za-z]+-)?[0-9]+(-others)?",
+    fold=r"fold-[0-9]+",
     part=r"[a-z]+/J[01]-[0-9]+",
     sub=r"sub-[0-9A-Za-z+]+",
     external="|".join(EXTERNAL) or "(?!)",
@@ -183,6 +186,18 @@ def chunked(subs, fitted):
         others = "" if name or sub in fitted else "others"
         found.setdefault("-".join(filter(None, ("chunk", name, number, others))), []).append(sub)
     return found
+
+
+def results_of(study, possible, *paths):
+    """Results of a study, for a target; a cohort that cannot be cross-validated is told why."""
+
+    def asked(wildcards):
+        if not possible:
+            why = " ".join(cohort["folds"][study]["notices"])
+            raise WorkflowError(f"The study `{study}` cannot be made: {why} See cohort/eligibility.tsv.")
+        return [out(path) for path in paths]
+
+    return asked
 
 
 def weights_digest(path):

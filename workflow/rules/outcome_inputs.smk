@@ -64,16 +64,7 @@ def lesions_and_chunks(subs):
     return [*lesions, *((chunk, "embed") for chunk in embedded(subs))]
 
 
-def predicts(*paths):
-    """Results of the study, for a target; a cohort that cannot be cross-validated is told why."""
-
-    def asked(wildcards):
-        if not PREDICTS:
-            why = " ".join(cohort["folds"]["outcome"]["notices"])
-            raise WorkflowError(f"The study `outcome` cannot be made: {why} See cohort/eligibility.tsv.")
-        return [out(path) for path in paths]
-
-    return asked
+predicts = partial(results_of, "outcome", PREDICTS)
 
 
 SCORED = [sub for name in ("", *EXTERNAL) for sub in patients(name)]

@@ -33,7 +33,7 @@ rule report:
         records=[
             record("tables"),
             record("publish"),
-            *([record("outcome_page")] if PREDICTS else []),
+            *(record(f"{study}_page") for study in STUDY_PAGES),
             *all_records(*IMAGING, "page"),
         ],
     output:

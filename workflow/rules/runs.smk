@@ -68,7 +68,13 @@ def end():
 def as_made_now(step, owner, after):
     """A result as it would be made now; its owner is a patient, chunk or part, ``cohort``, or ``external/<name>``."""
     made = getattr(rules, step)
-    wildcards = SimpleNamespace(sub=owner, chunk=owner, part=owner, external=owner.removeprefix("external/"))
+    wildcards = SimpleNamespace(
+        sub=owner,
+        chunk=owner,
+        part=owner,
+        fold=owner.rpartition("/")[2],
+        external=owner.removeprefix("external/"),
+    )
     cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
     return Expected(
         cfg=(cfg(wildcards) if callable(cfg) else cfg) or {},
@@ -94,7 +100,8 @@ def expected_results():
     yield expected("tables", "cohort", imaging)
     yield expected("publish", "cohort", imaging)
     yield from expected_outcome()
-    studies = [("cohort", "outcome_page")] if PREDICTS else []
+    yield from expected_transformation()
+    studies = [("cohort", f"{study}_page") for study in STUDY_PAGES]
     shared = [("cohort", "tables"), ("cohort", "publish")]
     yield expected("report", "cohort", [*shared, *imaging, *pages, *studies])
     for name in EXTERNAL:
