@@ -113,8 +113,8 @@ def label_of(known: Any, paths: Mapping[str, Path]) -> tuple[int | None, str]:
         return (None, "neither a label nor a mask of haemorrhage") if drawn is None else (int(drawn), "")
     label = int(known > 0)
     if label and not drawn:
-        what = "there is no mask" if drawn is None else "the mask is empty on the PWI grid"
-        return None, f"haemorrhage is on record, but {what} that says where"
+        what = "no mask says where" if drawn is None else "its mask is empty on the PWI grid"
+        return None, f"haemorrhage is on record, but {what}"
     if not label and drawn:
         return None, "no haemorrhage is on record, but the mask holds some"
     return label, ""

@@ -109,8 +109,8 @@ def run_fold(
         print(f"{name}: fitting on {len(train)} voxels of {len(learnt)} patients", flush=True)
         model = system.fit(train, choice.parameters, seed=seed, folder=state / name / "fit")
         audit.check(name, "model", model.seen, held)
-        if name not in section["maps"]:
-            audit.check(name, "scaler", train.participants, held)
+        if name in (*section["modes"], *section["baselines"]):
+            audit.check(name, "scaling", train.participants, held)
         done.models[name] = model
         about[name] = {"parameters": choice.parameters, "search": choice.tried}
         if history := getattr(model, "history", None):
