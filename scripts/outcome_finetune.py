@@ -21,7 +21,8 @@ with job:
     done = finetune.finetune(
         cases, shown, job.facts_of("outcome_fit")["groups"],
         visit=visit, fold=int(fold), session_id=job.session_ids.get(visit, ""), state=state,
-        weights=Path(weights) if weights else None, device=config["execution"]["device"], **job.cfg,
+        weights=Path(weights) if weights else None, **job.cfg,
+        device=config["execution"]["device"], devices=config["execution"]["devices"],
     )  # fmt: skip
     if done is not None:
         job.facts.update(done.facts)

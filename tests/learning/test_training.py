@@ -17,7 +17,8 @@ from reperfuse.learning.training import CHECKPOINT, train
 
 X = torch.from_numpy(np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32))
 Y = (X[:, :1] - 2 * X[:, 1:2] > 0).float()
-SETTINGS = {"epochs": 4, "seed": 3, "device": "cpu", "precision": "32-true", "clip_norm": 5.0, "every": 2}
+SETTINGS = {"epochs": 4, "seed": 3, "device": "cpu", "devices": 1, "precision": "32-true"}
+SETTINGS |= {"clip_norm": 5.0, "every": 2, "ema_decay": 0.0}
 
 
 class Interrupted(Exception):
@@ -139,7 +140,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_keeps_the_last_chec
     assert refused.value.fault.values["step"] == 9
     kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert kept["progress"]["step"] == 8
-    assert all(tensor.isfinite().all() for tensor in kept["module"].values())
+    assert all(tensor.isfinite().all() for tensor in kept["states"]["module"].values())
     again = small()
     train(again, **SETTINGS, folder=tmp_path)
     assert bits(again.module) == whole[0]

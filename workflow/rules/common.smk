@@ -77,6 +77,7 @@ for name in EXTERNAL:  # pages are of the main cohort
 
 # What rules that can use a GPU ask for; without one at hand they take turns all the same, and compute on the CPU.
 GPU = int(config["execution"]["device"] != "cpu")
+TRAINING_GPUS = GPU * config["execution"]["devices"]
 
 # What the configuration says about the main cohort's results; where data lie and how work is done is none of it.
 RESULTS = sorted(set(config) - {"bids_dir", "output_dir", "atlases", "external_cohorts", "execution"})

@@ -78,7 +78,7 @@ rule outcome_finetune:
         "../../envs/study.yaml"
     threads: 4
     resources:
-        gpu=GPU,
+        gpu=TRAINING_GPUS,
         mem_mb=memory(12000),
         runtime=minutes(480),
     script:

@@ -28,6 +28,7 @@ SETTINGS = {
     "batch": 2,
     "unfreeze": "layer4",
     "clip_norm": 1.0,
+    "ema_decay": 0.0,
     "precision": "32-true",
     "weights": None,
 }
@@ -38,7 +39,14 @@ SETTINGS |= {
     "seed": 1,
     "clip": 3000.0,
 }
-SETTINGS |= {"shape": (8, 16, 16), "background": "noise", "device": "cpu", "salt": "s", "target": TARGET}
+SETTINGS |= {
+    "shape": (8, 16, 16),
+    "background": "noise",
+    "device": "cpu",
+    "devices": 1,
+    "salt": "s",
+    "target": TARGET,
+}
 SETTINGS |= {"session_id": "ses-01", "visit": "J0", "fold": 2}
 
 

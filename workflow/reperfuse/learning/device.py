@@ -30,6 +30,21 @@ def choose_device(name: DeviceName) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def count_devices(device: torch.device, wanted: int) -> int:
+    """Return how many devices to train on: as many GPUs as are wanted, or the one CPU.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer GPUs.
+    """
+    if device.type != "cuda":
+        return 1
+    if wanted > torch.cuda.device_count():
+        raise ConfigError(f"devices is {wanted}, but PyTorch sees {torch.cuda.device_count()} GPUs")
+    return wanted
+
+
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Return the processor's vector units in one line; where Linux does not tell, PyTorch's word for them."""
     try:

@@ -1,286 +1,202 @@
-"""The one training loop: seeded, deterministic, and resumed where it was interrupted."""
+"""The one training loop: seeded, deterministic, on one device or several, resumed where it was interrupted."""
 
 from __future__ import annotations
 
-import io
-import os
-import pickle
-import random
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from reperfuse.core.errors import Refusal
-from reperfuse.core.files import write_bytes
+from reperfuse.core.errors import Fault
+from reperfuse.learning.averaging import Average
+from reperfuse.learning.batches import drawn
+from reperfuse.learning.checkpoint import CHECKPOINT, Progress, Stateful, made_of, resume, save, tidy
+from reperfuse.learning.generators import reproducible, seed_all
+from reperfuse.learning.processes import TOLD_TO_END, fabric_of, launch, told
+from reperfuse.learning.stepping import Stepper
+from reperfuse.learning.tasks import Task, TaskOfTurns, turns_of
 
-Precision = Literal["32-true", "bf16-mixed"]
-CHECKPOINT = "checkpoint.pt"
-
-
-class Task(Protocol):
-    """What is trained, on what, for what."""
-
-    @property
-    def module(self) -> nn.Module:
-        """The network. Only its parameters that require a gradient are trained."""
-        ...
-
-    def optimiser(self) -> tuple[Optimizer, LRScheduler | None]:
-        """Return the optimiser of the network, and what sets its rate after each epoch."""
-        ...
-
-    def batches(self, epoch: int) -> Iterable[Any]:
-        """Yield tensors, or tuples or dicts of them.
-
-        Order and augmentation may be drawn from ``epoch``, or from PyTorch's, NumPy's or Python's own generator, whose
-        states are kept; from nothing else, or a training that is resumed would go another way.
-        """
-        ...
-
-    def loss(self, module: Callable[..., Any], batch: Any) -> Tensor:
-        """Return the scalar to be made small. ``module`` is the network as it must be called."""
-        ...
+__all__ = ["CHECKPOINT", "Precision", "Task", "TaskOfTurns", "train"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+SAY_EVERY_S = 20.0
 
 
-@dataclass
-class Progress:
-    """Where a training stands.
+@dataclass(frozen=True)
+class Settings:
+    """What `train` was given; see there."""
 
-    Parameters
-    ----------
-    epoch : int
-        Being worked on, from 0; the number of epochs when it has ended.
-    batch : int
-        Batches of this epoch that are done.
-    step : int
-        Of the optimiser, in all.
-    total : float
-        Sum of this epoch's losses.
-    history : list of float
-        Mean loss of each epoch that has ended.
-    """
+    epochs: int
+    seed: int
+    precision: Precision
+    clip_norm: float
+    every: int
+    ema_decay: float
+    folder: Path
 
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    total: float = 0.0
-    history: list[float] = field(default_factory=list)
+    def shaping(self) -> dict[str, Any]:
+        """Return what a checkpoint must agree with: all but how often it is written, and where."""
+        return {name: value for name, value in vars(self).items() if name not in ("every", "folder")}
 
 
 def train(
-    task: Task,
+    task: Task | TaskOfTurns,
     *,
     epochs: int,
     seed: int,
     device: torch.device | str,
+    devices: int,
     precision: Precision,
     clip_norm: float,
     every: int,
+    ema_decay: float,
     folder: Path,
 ) -> list[float]:
-    """Train a network in place, from the last checkpoint if there is one.
+    """Train a network in place, from the last checkpoint if there is one, and leave it in evaluation mode.
 
     On the CPU a training that was interrupted and resumed ends at the same bits as one that was not; on a GPU as far
-    as its kernels are deterministic.
+    as its kernels are deterministic. Where memory is short, or there are several devices, a batch is divided and the
+    gradients of its parts are added, weighted by their size: the same step up to rounding, but for layers that draw
+    random numbers or use statistics of the batch, which see a part.
 
     Parameters
     ----------
-    task : Task
+    task : Task or TaskOfTurns
     epochs : int
         How often all batches are seen.
     seed : int
-        Of every generator, when it begins.
+        Of every generator, with the number of the batch or step.
     device : torch.device or str
         "cpu" or "cuda".
-    precision : {"32-true", "bf16-mixed"}
-        Of the network's arithmetic; weights stay float32.
+    devices : int
+        How many of them, each in a process of its own where there is more than one; the task is then sent there.
+    precision : {"32-true", "bf16-mixed", "16-mixed"}
+        Of the network's arithmetic; weights stay float32. With "16-mixed" the loss is scaled, and a step whose gradient
+        overflows is left out (Micikevicius et al., ICLR 2018).
     clip_norm : float
-        Longest gradient over all parameters; a longer one is shortened to it.
+        Longest gradient over an optimiser's parameters; a longer one is shortened to it.
     every : int
-        Steps between checkpoints; there is one at the end of each epoch anyway.
+        Batches between checkpoints; there is one at the end of each epoch anyway.
+    ema_decay : float
+        Of the average of weights that the module holds at the end; 0 leaves it the last ones.
+        See `reperfuse.learning.averaging.Average`.
     folder : Path
-        Of the checkpoint. Named after whatever shapes the training, since what is found there is taken up.
+        Of the checkpoint and ``history.jsonl``. Named after the data and whatever else shapes the training.
 
     Returns
     -------
     list of float
-        Mean loss of each epoch.
+        Mean loss of each epoch, over samples.
 
     Raises
     ------
     Refusal
         E170: the loss or its gradient is not finite. The last checkpoint from before stays.
+        E171: one sample does not fit into memory.
+    SystemExit
+        143, after a checkpoint, where the process was told to end (SIGTERM, SIGUSR1).
     """
-    path, module, progress = folder / CHECKPOINT, task.module, Progress()
-    optimiser, scheduler = task.optimiser()
-    with _reproducible():
-        # One process by itself: what a cluster's scheduler sets in the environment is not for us.
-        alone = LightningEnvironment()
-        fabric = Fabric(
-            accelerator=torch.device(device).type, devices=1, precision=precision, plugins=[alone]
-        )
-        _seed(seed)
-        called, stepped = fabric.setup(module, optimiser)
+    device = torch.device(device)
+    settings = Settings(epochs, seed, precision, clip_norm, every, ema_decay, Path(folder))
+    if devices > 1:
+        launch(partial(_train, settings=settings), fabric_of(device.type, devices, precision), task)
+    # With several devices there is nothing left to do but to take up what they ended with.
+    return _train(fabric_of(device.type, 1, precision), task, settings=settings)
+
+
+def _train(fabric: Fabric, task: Task | TaskOfTurns, *, settings: Settings) -> list[float]:
+    """Train in this process, which is one of several where there are several devices."""
+    module, folder, first, log = (
+        task.module,
+        settings.folder,
+        fabric.is_global_zero,
+        Log(fabric.is_global_zero),
+    )
+    ended: list[int] = []
+    with reproducible(), told(ended.append):
+        seed_all(settings.seed)
+        turns = turns_of(task)
+        optimisers = [turn.optimiser for turn in turns]
+        schedules = [turn.schedule for turn in turns if turn.schedule is not None]
+        of = made_of(module, optimisers, **settings.shaping())
+        called, *stepped = fabric.setup(module, *optimisers)
         called.train()
-        begun = time.monotonic()
-        began = states = None
-        if path.is_file() and (found := _read(path)) is not None:
-            progress = _restore(found, module, optimiser, scheduler)
-            began, states = found["began"], found["states"]
-            print(f"resumed at epoch {progress.epoch + 1}, step {progress.step}")
-        while progress.epoch < epochs:
-            if began is None:
-                began = _states()
-            else:
-                _set_states(began)
-            batches = iter(task.batches(progress.epoch))
-            for _ in range(progress.batch):
-                next(batches)
-            if progress.batch:
-                assert states is not None
-                _set_states(states)
-            for batch in batches:
-                progress.total += _step(task, fabric, called, stepped, batch, clip_norm, progress)
-                progress.batch += 1
-                progress.step += 1
-                if progress.step % every == 0:
-                    _write(path, module, optimiser, scheduler, progress, began)
+        stepper = Stepper(fabric, called, stepped, turns, settings.seed, settings.clip_norm)
+        average = Average(module, settings.ema_decay)
+        parts: dict[str, Stateful] = {
+            "module": module,
+            "average": average,
+            "scaler": fabric.strategy.precision,
+        }
+        parts |= {f"optimiser {i}": one for i, one in enumerate(optimisers)}
+        parts |= {f"schedule {i}": one for i, one in enumerate(schedules)}
+        if first:
+            tidy(folder)
+        progress, fault = resume(folder, of, parts)
+        log.began(progress, fault)
+        while progress.epoch < settings.epochs:
+            for batch in drawn(task.batches, settings.seed, progress.epoch, progress.batch):
+                stepper.step(batch, progress)
+                average.update(progress.step)
+                log.step(progress)
+                end = stepper.anywhere(bool(ended))
+                if first and (end or progress.step % settings.every == 0):
+                    save(folder, of, progress, parts)
+                if end:
+                    raise SystemExit(TOLD_TO_END)
             if not progress.batch:
                 raise ValueError("there is no batch to train on")
-            if scheduler is not None:
-                scheduler.step()
-            progress.history.append(progress.total / progress.batch)
-            progress.epoch, progress.batch, progress.total = progress.epoch + 1, 0, 0.0
-            began = None
-            _write(path, module, optimiser, scheduler, progress, _states())
-            took = time.monotonic() - begun
-            print(f"epoch {progress.epoch}/{epochs}: loss {progress.history[-1]:.4f}, {took:.0f} s")
+            for schedule in schedules:
+                schedule.step()
+            progress.end_epoch()
+            if first:
+                save(folder, of, progress, parts)
+            log.epoch(progress)
+        if stepper.anywhere(bool(ended)):
+            raise SystemExit(TOLD_TO_END)
+        average.apply()
     module.eval()
-    return progress.history
+    return [one[turns[0].name] for one in progress.history]
 
 
-def _step(
-    task: Task,
-    fabric: Fabric,
-    module: Callable[..., Any],
-    optimiser: Any,
-    batch: Any,
-    clip_norm: float,
-    progress: Progress,
-) -> float:
-    """Take one step of the optimiser and return the loss before it."""
-    optimiser.zero_grad()
-    loss = task.loss(module, fabric.to_device(batch))
-    value = float(loss.detach())
-    norm = value
-    if np.isfinite(value):
-        fabric.backward(loss)
-        parameters = [one for one in task.module.parameters() if one.grad is not None]
-        norm = float(nn.utils.clip_grad_norm_(parameters, clip_norm))
-    if not np.isfinite(norm):
-        what = "gradient" if np.isfinite(value) else "loss"
-        at = {"what": what, "value": f"{norm}", "epoch": progress.epoch + 1, "step": progress.step + 1}
-        raise Refusal("E170", CHECKPOINT, **at)
-    optimiser.step()
-    return value
+class Log:
+    """Says in the log how far a training is: a JSON line for each epoch, and one in between where that takes long.
 
+    Parameters
+    ----------
+    speaks : bool
+        One of several processes does.
+    """
 
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """Choose deterministic kernels, and leave PyTorch and the generators as they were."""
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    states = _states()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # Some layers have no deterministic gradient on a GPU: a warning in the log, rather than no training.
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False, allow_tf32=False):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        _set_states(states)
+    def __init__(self, speaks: bool) -> None:
+        self.speaks = speaks
+        self.begun = self.said = time.monotonic()
 
+    def began(self, progress: Progress, fault: Fault | None) -> None:
+        """Say what is gone on from."""
+        if fault:
+            self._say(f"{fault.sentence}")
+        if progress.step:
+            self._say(f"resumed in epoch {progress.epoch + 1}, after step {progress.step}")
 
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 (what augmentation of other packages draws from)
-    torch.manual_seed(seed)
+    def step(self, progress: Progress) -> None:
+        """Say where it is, if nothing was said for a while."""
+        now = time.monotonic()
+        if now - self.said > SAY_EVERY_S:
+            means = (f"{name} {total / progress.seen:.4f}" for name, total in progress.losses.items())
+            self._say(f"epoch {progress.epoch + 1}, batch {progress.batch}: {', '.join(means)}")
 
+    def epoch(self, progress: Progress) -> None:
+        """Say what an epoch came to."""
+        took = round(time.monotonic() - self.begun, 1)
+        self._say(json.dumps({"epoch": progress.epoch, "losses": progress.history[-1], "seconds": took}))
+        self.begun = time.monotonic()
 
-def _states() -> dict[str, Any]:
-    """Return the states of all generators as tensors and plain values."""
-    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
-    version, internal, gauss = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-        "python": [version, list(internal), gauss],
-    }
-
-
-def _set_states(states: dict[str, Any]) -> None:
-    torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == (torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        torch.cuda.set_rng_state_all(states["cuda"])
-    kind, keys, *rest = states["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-
-
-def _write(
-    path: Path,
-    module: nn.Module,
-    optimiser: Optimizer,
-    scheduler: LRScheduler | None,
-    progress: Progress,
-    began: dict[str, Any],
-) -> None:
-    """Write a checkpoint; ``began`` are the generators' states when the epoch began."""
-    content = {
-        "module": module.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "scheduler": None if scheduler is None else scheduler.state_dict(),
-        "progress": vars(progress),
-        "began": began,
-        "states": _states(),
-    }
-    stream = io.BytesIO()
-    torch.save(content, stream)
-    write_bytes(path, stream.getvalue())
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return a checkpoint: tensors and plain values, for no other object is made; None if it is damaged."""
-    try:
-        found: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        return found if found["began"] and found["states"] and found["progress"] else None
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        print(f"{path.name} cannot be read ({type(error).__name__}); training begins anew")
-        return None
-
-
-def _restore(
-    found: dict[str, Any], module: nn.Module, optimiser: Optimizer, scheduler: LRScheduler | None
-) -> Progress:
-    module.load_state_dict(found["module"])
-    optimiser.load_state_dict(found["optimiser"])
-    if scheduler is not None:
-        scheduler.load_state_dict(found["scheduler"])
-    _set_states(found["states"])
-    return Progress(**found["progress"])
+    def _say(self, text: str) -> None:
+        self.said = time.monotonic()
+        if self.speaks:
+            print(text, flush=True)

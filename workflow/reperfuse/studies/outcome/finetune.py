@@ -17,7 +17,7 @@ from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.evaluation.leakage import Audit
 from reperfuse.imaging.reader import read_present
-from reperfuse.learning.device import choose_device
+from reperfuse.learning.device import choose_device, count_devices
 from reperfuse.learning.training import train
 from reperfuse.learning.weights import load_encoder
 from reperfuse.networks.classifier import EncoderClassifier
@@ -120,6 +120,7 @@ def finetune(
     batch: int,
     unfreeze: Any,
     clip_norm: float,
+    ema_decay: float,
     precision: Any,
     variant: Any,
     weights: Path | None,
@@ -130,6 +131,7 @@ def finetune(
     clip: float,
     background: Any,
     device: Any,
+    devices: int,
     state: Path,
 ) -> Tuned | None:
     """Train encoder and linear classifier on all folds but one and predict that one.
@@ -148,8 +150,8 @@ def finetune(
         For the table.
     salt : str
         The seed depends on it, the visit and the fold.
-    epochs, clip_norm, precision, state
-        See `reperfuse.learning.training.train`; ``state`` is its folder.
+    epochs, clip_norm, ema_decay, precision, devices, state
+        See `reperfuse.learning.training.train`; ``state`` is its folder, ``devices`` are GPUs.
     lr, batch
         See `FineTuning`.
     unfreeze : {"layer4", "all"}
@@ -167,7 +169,8 @@ def finetune(
     Leakage
         A patient, or one of the same group, is on both sides.
     Refusal
-        E170: the loss became infinite; E200, E201: the weights cannot be used; E111, E120: an image cannot.
+        E170: the loss became infinite; E171: memory does not suffice; E200, E201: the weights cannot be used; E111,
+        E120: an image cannot.
     """
     learnt = [one for one, (where, _) in sorted(cases.items()) if where != fold]
     held = [one for one, (where, _) in sorted(cases.items()) if where == fold]
@@ -189,9 +192,9 @@ def finetune(
     module = EncoderClassifier(encoder, unfreeze, math.log(share / (1 - share)))
     task = FineTuning(module, np.stack([image(one) for one in learnt]), labels, lr, batch, own)
     history = train(
-        task, epochs=epochs, seed=own, device=where, precision=precision, clip_norm=clip_norm, every=EVERY, folder=state
+        task, epochs=epochs, seed=own, device=where, devices=count_devices(where, devices), precision=precision,
+        clip_norm=clip_norm, every=EVERY, ema_decay=ema_decay, folder=state,
     )  # fmt: skip
-    module = module.to(where)  # also where the training had ended before
     scores = [predict(module, image(one), where) for one in held]
     predictions = [
         Prediction(one, session_id, target, configuration, "cv", 1, fold, cases[one][1], score)
