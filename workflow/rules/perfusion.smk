@@ -1,8 +1,11 @@
-# The series is read as `prepare` reads it; the brain is found as there where no transform brings it.
-READ_AGAIN = (
-    *("max_declared_gib", "max_ratio", "allow_no_orientation", "max_nonfinite_percent"),
-    *("brain_smoothing_mm", "brain_opening_mm", "brain_edge_mm"),
-)
+# The series is read as `prepare` reads it, and the brain found as there where no transform brings it.
+READING = ("max_declared_gib", "max_ratio", "allow_no_orientation", "max_nonfinite_percent")
+BRAIN = ("smoothing_mm", "opening_mm", "edge_mm")
+PERFUSION = {
+    **config["perfusion"],
+    "limits": {key: config["prepare"][key] for key in READING},
+    "brain": {key: config["prepare"][f"brain_{key}"] for key in BRAIN},
+}
 
 
 rule perfusion:
@@ -16,7 +19,7 @@ rule perfusion:
     benchmark:
         out("benchmarks/perfusion/{sub}.tsv")
     params:
-        cfg={**config["perfusion"], "prepare": {key: config["prepare"][key] for key in READ_AGAIN}},
+        cfg=PERFUSION,
         code=code("perfusion", "imaging"),
         src=sources("pwi", "aif", "ht"),
     conda:

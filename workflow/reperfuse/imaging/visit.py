@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -157,13 +158,14 @@ class Visit:
     def perfusion(self, role: str, **settings: Any) -> None:
         volume, name = self.read(role), self.sources[role].name()
         mean, dropped = steady_mean(volume, path=name, **settings)
-        te_s, tr_s, faults = timing(volume.metadata, path=name)
-        self.faults += faults
         self.keep("pwi", mean, role)
         self.facts["images"]["pwi"]["shape"] = list(volume.data.shape)
-        self.facts["pwi"] = {
-            "n_volumes": volume.data.shape[3], "te_s": te_s, "tr_s": tr_s, "dropped_volumes": dropped,
-        }  # fmt: skip
+        self.facts["pwi"] = {"n_volumes": volume.data.shape[3], "dropped_volumes": dropped}
+        # The mean needs no times; `perfusion` does, and says so where they are missing.
+        with suppress(Refusal):
+            te_s, tr_s, faults = timing(volume.metadata, path=name)
+            self.faults += faults
+            self.facts["pwi"] |= {"te_s": te_s, "tr_s": tr_s}
 
     def mask(self, role: str, grids: Sequence[Volume]) -> Volume:
         source = self.sources[role]

@@ -1,50 +1,205 @@
-"""One patient's series from frames to maps: what is done in which order, and what is left where a point refuses."""
+"""One patient's perfusion series to maps: what is done in which order, and what is left where a point refuses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from reperfuse.core.errors import Fault, Refusal
+from reperfuse.imaging.brain import brain_mask
 from reperfuse.imaging.volume import Volume
-from reperfuse.perfusion import aif as arteries
-from reperfuse.perfusion import shape as shapes
-from reperfuse.perfusion.bolus import Bolus, find_bolus
-from reperfuse.perfusion.concentration import to_concentration
-from reperfuse.perfusion.deconvolution import deconvolve
-from reperfuse.perfusion.leakage import boxerman_weisskoff
-from reperfuse.perfusion.motion import correct
-from reperfuse.perfusion.resampling import to_grid
-from reperfuse.perfusion.timing import frame_times
-from reperfuse.perfusion.volumes import healthier_side, perfusion_volumes
+from reperfuse.imaging.lesion import measure
+from reperfuse.perfusion.grid import carry
+from reperfuse.perfusion.inputs import Inputs
+from reperfuse.perfusion.line import Given, Line, Perfused
+from reperfuse.perfusion.volumes import perfusion_volumes
 
-# Concentration is kept in steps of 1/64 1/s, far below its noise, so that it compresses.
-STEPS_PER_UNIT = 64.0
-FLAGS = {"E142": "no bolus", "W142": "truncated", "E144": "no AIF", "W144": "motion", "W143": "short"}
-FLAGS |= {"W148": "clamped", "W151": "rTTP and Tmax disagree"}
+MEASURED = ("cbv", "tmax", "rttp")
+# In a word, for tables and studies: what the faults of this step say of the series.
+FLAGS = {
+    "E141": "no timing", "E142": "no bolus", "E143": "no timing", "E144": "no AIF", "W142": "truncated bolus",
+    "W144": "motion", "W148": "short series", "W151": "rTTP and Tmax disagree", "W152": "unusable voxels",
+}  # fmt: skip
 
-
-@dataclass
-class Perfused:
-    """What a series gives.
+def perfuse(
+    pwi: Volume,
+    *,
+    brain: np.ndarray,
+    core: np.ndarray | None,
+    dropped: int,
+    given: Given | None,
+    path: str,
+    series: Mapping[str, Mapping[str, Any]],
+    aif: Mapping[str, Any],
+    kinetics: Mapping[str, Mapping[str, Any]],
+    volumes: Mapping[str, Any],
+    quality: Mapping[str, float],
+) -> Perfused:
+    """Make perfusion maps from a series.
 
     Parameters
     ----------
-    images : dict
-        ``PWI_s0 PWI_brain PWI_valid PWI_concentration`` (4-D, 1/s) and maps ``PWI_cbf`` (ml/100 g/min) ``PWI_cbv``
-        (ml/100 g) ``PWI_mtt PWI_tmax PWI_ttp PWI_rttp`` (s) ``PWI_k2`` (1/s) ``PWI_slope PWI_final PWI_peak``, masks
-        ``PWI_aif PWI_vof``; those that could be made.
-    curves, motion : list of dict
-        Rows of the two tables.
-    faults : list of Fault
-    facts : dict
-    """
+    pwi : Volume
+        4-D, as stored, with its sidecar.
+    brain : ndarray of bool, shape (x, y, z)
+        On the grid of the series.
+    core : ndarray of bool or None
+        Diffusion core on the same grid.
+    dropped : int
+        Leading volumes that are not in steady state.
+    given : Given, optional
+        Arterial input function of the user; takes the place of the automatic one.
+    path : str
+        How messages call the series.
+    series, aif, kinetics, volumes, quality : mapping
+        Sections of ``perfusion`` in the configuration, without defaults here.
 
-    images: dict[str, Volume] = field(default_factory=dict)
-    curves: list[dict[str, Any]] = field(default_factory=list)
-    motion: list[dict[str, Any]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=lambda: {"flags": []})
+    Returns
+    -------
+    Perfused
+        Where a point refuses, its fault stands among the others, and what was made before it stays: without an
+        arterial input function there are times to peak and shapes, but no flow.
+    """
+    line = Line(pwi, brain, path, Perfused())
+    try:
+        bolus = line.frames(dropped, series)
+        line.concentration(bolus, kinetics)
+        line.shapes(bolus, kinetics["shape"])
+        try:
+            line.arteries(given, aif)
+            line.flow(kinetics["deconvolution"])
+        except Refusal as refusal:
+            line.made.faults.append(refusal.fault)
+        line.leakage(kinetics["leakage"])
+    except Refusal as refusal:
+        line.made.faults.append(refusal.fault)
+    _judge(line, core, volumes, quality)
+    return line.made
+
+
+def perfuse_patient(
+    inputs: Inputs,
+    images: Mapping[str, Volume],
+    *,
+    prepared: Mapping[str, Any],
+    registration: Mapping[str, Any],
+    lesions: Mapping[str, Any],
+    brain: Mapping[str, float],
+    volumes: Mapping[str, Any],
+    **settings: Any,
+) -> Perfused:
+    """Carry a patient's other images onto the perfusion grid and make maps from the series.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    images : mapping
+        What `prepare` and `lesions` gave, by name; see `reperfuse.perfusion.grid.carry`.
+    prepared, registration, lesions : mapping
+        Facts of these steps.
+    brain : mapping
+        Keywords of `reperfuse.imaging.brain.brain_mask`; see `brain_of`.
+    volumes, settings : mapping
+        Sections of ``perfusion`` in the configuration.
+
+    Returns
+    -------
+    Perfused
+        The maps and what was carried; ``facts`` also holds ``sources`` (image → what it is made from), ``brain``, and
+        ``ht`` (``volume_ml`` on its own grid, ``carried_ml``, ``n_components``, ``source``) where there is a mask.
+    """
+    measuring = {key: value for key, value in volumes.items() if key != "core_criterion"}
+    dropped = prepared["J0"]["pwi"]["dropped_volumes"]
+    native = {name: image for name, image in images.items() if name not in lesions.get("space", {})}
+    carried = carry(
+        native,
+        registration,
+        inputs.pwi.like(inputs.pwi.data[..., 0]),
+        ht=inputs.ht,
+        core_criterion=volumes["core_criterion"],
+        path=inputs.path,
+        ht_path=inputs.ht_path,
+    )
+    mask, found_by = brain_of(inputs.pwi, carried.brain, dropped, **brain)
+    core = carried.images.get("PWI_core")
+    made = perfuse(
+        inputs.pwi,
+        brain=mask,
+        core=None if core is None else core.data,
+        dropped=dropped,
+        given=inputs.aif,
+        path=inputs.path,
+        volumes=measuring,
+        **settings,
+    )
+    made.faults[:0] = carried.faults
+    sources = {**dict.fromkeys(made.images, "J0_pwi"), **carried.sources}
+    made.images.update(carried.images)
+    made.facts |= {"brain": found_by, "sources": sources}
+    if inputs.ht is not None:
+        found = measure(inputs.ht.data, inputs.ht.voxel_ml, connectivity=volumes["connectivity"])
+        on_grid = carried.images.get("PWI_ht")
+        made.facts["ht"] = {
+            "volume_ml": round(found["volume_ml"], 3),
+            "carried_ml": None if on_grid is None else round(float(on_grid.data.sum()) * on_grid.voxel_ml, 3),
+            "n_components": found["n_components"],
+            "source": inputs.ht_path,
+        }
+    return made
+
+
+def brain_of(pwi: Volume, carried: np.ndarray | None, dropped: int, **settings: float) -> tuple[np.ndarray, str]:
+    """Return the brain on the grid of the series and how it was found.
+
+    Parameters
+    ----------
+    pwi : Volume
+        4-D.
+    carried : ndarray of bool or None
+        The mask of the diffusion image, carried here.
+    dropped : int
+        Leading volumes that are not in steady state.
+    settings : float
+        Keywords of `reperfuse.imaging.brain.brain_mask`, for a series that no transform reaches.
+    """
+    if carried is not None and carried.any():
+        return carried, "diffusion"
+    mean = pwi.like(pwi.data[..., dropped:].mean(axis=3, dtype=np.float32))
+    found = brain_mask(mean, contrast="s0", **settings)
+    return found.mask, f"series: {found.method}"
+
+
+def _judge(line: Line, core: np.ndarray | None, volumes: Mapping[str, Any], quality: Mapping[str, float]) -> None:
+    """Measure volumes, and say what does not hold together."""
+    made, facts = line.made, line.made.facts
+    if "PWI_valid" in made.images:
+        maps = {name: made.images[f"PWI_{name}"] for name in MEASURED if f"PWI_{name}" in made.images}
+        facts |= perfusion_volumes(maps, line.valid, core, **volumes)
+        made.faults += _quality(facts, line.path, **quality)
+    codes = dict.fromkeys(fault.code for fault in made.faults)
+    facts["flags"] = [FLAGS[code] for code in codes if code in FLAGS]
+
+
+def _quality(
+    facts: Mapping[str, Any],
+    path: str,
+    *,
+    max_held_percent: float,
+    min_valid_percent: float,
+    max_rttp_difference_ml: float,
+) -> list[Fault]:
+    faults = []
+    held, n_points = facts["held_points"], facts["n_points"]
+    if 100.0 * held / n_points > max_held_percent:
+        values = {"held": held, "n_points": n_points}
+        faults.append(Fault("W148", path, values))
+    if facts["valid_percent"] < min_valid_percent:
+        values = {"percent": f"{facts['valid_percent']:.1f}", "limit": f"{min_valid_percent:g}"}
+        faults.append(Fault("W152", path, values))
+    apart = abs(facts.get("agreement", {}).get("rttp_minus_tmax6_ml", 0.0))
+    if apart > max_rttp_difference_ml:
+        values = {"difference_ml": f"{apart:.0f}", "limit": f"{max_rttp_difference_ml:g}"}
+        faults.append(Fault("W151", path, values))
+    return faults

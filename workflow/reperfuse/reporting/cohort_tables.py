@@ -17,7 +17,7 @@ Rows = Sequence[Mapping[str, Any]]
 MOST_ROWS = 2500
 MOST_PATTERNS = 30
 DRAWN_CRITERIA = ("adc480", "adc620", "given")
-ROLE_ORDER = ("adc", "trace", "dwi", "pwi", "gre", "flair", "t1w", "lesion", "brain")
+ROLE_ORDER = ("adc", "trace", "dwi", "pwi", "gre", "flair", "t1w", "lesion", "brain", "ht", "aif")
 
 
 def image_matrix(available: Mapping[str, Collection[str]], link: LinkOf) -> Markup | str:

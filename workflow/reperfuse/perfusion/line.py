@@ -1,0 +1,234 @@
+"""The stages through which a perfusion series goes, from frames to maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reperfuse.core.errors import Fault, Refusal
+from reperfuse.imaging.reader import match_grid
+from reperfuse.imaging.volume import Volume
+from reperfuse.perfusion import aif as arterial
+from reperfuse.perfusion import shape as shapes
+from reperfuse.perfusion.bolus import Bolus, find_bolus
+from reperfuse.perfusion.concentration import to_concentration
+from reperfuse.perfusion.deconvolution import deconvolve
+from reperfuse.perfusion.input_curve import InputFunction, from_file, from_mask, input_function, rescaled
+from reperfuse.perfusion.leakage import boxerman_weisskoff
+from reperfuse.perfusion.motion import correct
+from reperfuse.perfusion.resampling import to_grid
+from reperfuse.perfusion.timing import frame_times
+from reperfuse.perfusion.volumes import NORMAL_S, healthier_side
+
+# Concentration is kept in steps of 1/64 1/s, far below its noise, so that it compresses.
+STEPS_PER_UNIT = 64.0
+CURVES = ("time_s", "signal", "aif_per_s", "vof_per_s", "tissue_per_s")
+UNITS = {
+    "PWI_cbf": "ml/100ml/min", "PWI_cbv": "ml/100ml", "PWI_k2": "1/s", "PWI_slope": "1/s2",
+    **dict.fromkeys(("PWI_mtt", "PWI_tmax", "PWI_ttp", "PWI_rttp"), "s"),
+    **dict.fromkeys(("PWI_concentration", "PWI_final", "PWI_peak"), "1/s"), "PWI_adc": "1e-6 mm2/s",
+}  # fmt: skip
+MOVED = ("tx_mm", "ty_mm", "tz_mm", "rx_deg", "ry_deg", "rz_deg")
+MOTION = ("frame", "time_s", "fd_mm", *MOVED)
+
+
+@dataclass
+class Perfused:
+    """What a series gives.
+
+    Parameters
+    ----------
+    images : dict
+        ``PWI_s0 PWI_brain PWI_valid PWI_concentration`` (4-D, 1/s) and maps ``PWI_cbf`` (ml/100 ml/min) ``PWI_cbv``
+        (ml/100 ml) ``PWI_mtt PWI_tmax PWI_ttp PWI_rttp`` (s) ``PWI_k2`` (1/s) ``PWI_slope PWI_final PWI_peak``, masks
+        ``PWI_aif PWI_vof``; those that could be made.
+    curves, motion : list of dict
+        Rows of the two tables.
+    faults : list of Fault
+    facts : dict
+    """
+
+    images: dict[str, Volume] = field(default_factory=dict)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    motion: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=lambda: {"flags": []})
+
+
+@dataclass(frozen=True)
+class Given:
+    """An arterial input function of the user: a mask on the grid of the series, or the path of a curve."""
+
+    name: str
+    mask: Volume | None = None
+    curve: Path | None = None
+
+
+@dataclass
+class Line:
+    """A series on its way; each stage reads what the one before has left. Times count from the first frame kept."""
+
+    pwi: Volume
+    brain: np.ndarray
+    path: str
+    made: Perfused
+    times_s: np.ndarray = field(init=False)  # of the frames kept
+    raw_times_s: np.ndarray = field(init=False)  # of all, on the clock of the series
+    grid_s: np.ndarray = field(init=False)
+    step_s: float = field(init=False)
+    voxels: np.ndarray = field(init=False)  # (n, n_frames) of the brain
+    signal: np.ndarray = field(init=False)  # mean over the brain, by frame
+    valid: np.ndarray = field(init=False)  # (x, y, z)
+    curves: np.ndarray = field(init=False)  # (n, n_points) of the valid voxels
+    healthy: np.ndarray = field(init=False)  # (n,) of the valid voxels
+    input: InputFunction = field(init=False)
+
+    def map(self, name: str, values: np.ndarray) -> None:
+        """Keep values of the valid voxels as a map, 0 elsewhere."""
+        data = np.zeros(self.valid.shape, dtype=np.float32)
+        data[self.valid] = values
+        self.made.images[f"PWI_{name}"] = self.pwi.like(data)
+
+    def frames(self, dropped: int, settings: Mapping[str, Mapping[str, Any]]) -> Bolus:
+        """Settle times, align the frames, find the bolus."""
+        facts, n = self.made.facts, self.pwi.data.shape[3]
+        found = frame_times(self.pwi.metadata, n, path=self.path, **settings["timing"])
+        self.made.faults += found.faults
+        self.raw_times_s = found.times_s
+        self.times_s = found.times_s[dropped:] - found.times_s[dropped]
+        facts |= {"te_s": found.te_s, "tr_s": round(found.tr_s, 4), "n_volumes": n, "dropped_volumes": dropped}
+        facts["timing"] = found.source
+        data = self.pwi.data[..., dropped:]
+        self.made.images["PWI_brain"] = self.pwi.like(self.brain)
+        first = find_bolus(data[self.brain].mean(axis=0), self.times_s, path=self.path, **settings["bolus"])
+        moved = correct(data, self.pwi.affine, self.brain, baseline=first.baseline, **settings["motion"])
+        self.moved(moved, dropped)
+        self.voxels = moved.series[self.brain]
+        self.signal = self.voxels.mean(axis=0, dtype=np.float64)
+        bolus = find_bolus(self.signal, self.times_s, path=self.path, **settings["bolus"])
+        self.made.faults += bolus.faults
+        facts["bolus"] = {
+            "arrival_s": round(bolus.arrival_s, 3),
+            "baseline_frames": bolus.baseline.stop - bolus.baseline.start,
+            "drop_percent": round(bolus.drop_percent, 2),
+            "truncated": bolus.truncated,
+        }
+        s0 = moved.series[..., bolus.baseline].mean(axis=3, dtype=np.float32)
+        self.made.images["PWI_s0"] = self.pwi.like(s0)
+        return bolus
+
+    def moved(self, motion: Any, dropped: int) -> None:
+        """Keep what is known of the head's motion."""
+        self.made.faults += motion.faults
+        self.made.facts["motion"] = {
+            "max_fd_mm": round(float(motion.fd_mm.max()), 3),
+            "mean_fd_mm": round(float(motion.fd_mm.mean()), 3),
+            "n_spikes": len(motion.spikes),
+        }
+        for k, (time, fd, moved) in enumerate(zip(self.times_s, motion.fd_mm, motion.parameters, strict=True)):
+            row = {"frame": k + dropped, "time_s": float(time), "fd_mm": float(fd)}
+            self.made.motion.append(row | dict(zip(MOVED, map(float, moved), strict=True)))
+
+    def concentration(self, bolus: Bolus, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Turn signals into concentrations on the common time grid."""
+        te_s, grid = self.made.facts["te_s"], settings["resampling"]
+        found = to_concentration(self.voxels, te_s=te_s, baseline=bolus.baseline, **settings["concentration"])
+        self.valid = np.zeros_like(self.brain)
+        self.valid[self.brain] = found.valid
+        if not found.valid.any():
+            raise Refusal("E142", path=self.path, problem="no voxel has a usable curve", limit="0")
+        self.step_s, n_points = grid["step_s"], grid["n_points"]
+        self.grid_s = np.arange(n_points) * self.step_s
+        self.curves, held = to_grid(found.values[found.valid], self.times_s, start_s=0.0, **grid)
+        self.made.facts |= {
+            "valid_percent": round(100.0 * float(found.valid.mean()), 3),
+            "clamped_percent": round(float(found.clamped_percent), 4),
+            "held_points": int(held),
+            "n_points": n_points,
+        }
+        self.made.images["PWI_valid"] = self.pwi.like(self.valid)
+        self.made.images["PWI_concentration"] = self.pwi.like(
+            self.on_grid(np.round(self.curves * STEPS_PER_UNIT) / STEPS_PER_UNIT)
+        )
+        signal, _ = to_grid(self.signal[None].astype(np.float32), self.times_s, start_s=0.0, **grid)
+        tissue = self.curves.mean(axis=0, dtype=np.float64)
+        self.made.curves = [
+            {"time_s": float(t), "signal": float(s), "tissue_per_s": float(c)}
+            for t, s, c in zip(self.grid_s, signal[0], tissue, strict=True)
+        ]
+
+    def on_grid(self, curves: np.ndarray) -> np.ndarray:
+        """Return curves of the valid voxels as (x, y, z, n_points), 0 elsewhere."""
+        data = np.zeros((*self.valid.shape, curves.shape[1]), dtype=np.float32)
+        data[self.valid] = curves
+        return data
+
+    def shapes(self, bolus: Bolus, settings: Mapping[str, Any]) -> None:
+        """Measure curves without an artery: time to peak, slope, final and greatest contrast."""
+        found = shapes.bolus_shape(self.curves, step_s=self.step_s, arrival_s=bolus.arrival_s, **settings)
+        for name, values in (("ttp", found.ttp_s), ("slope", found.slope), ("final", found.final), ("peak", found.peak)):
+            self.map(name, values)
+        brain = self.pwi.like(self.brain)
+        self.healthy = healthier_side(brain, self.made.images["PWI_ttp"].data, self.valid)[self.valid]
+        self.map("rttp", shapes.relative_ttp(found.ttp_s, self.healthy))
+
+    def arteries(self, given: Given | None, settings: Mapping[str, Any]) -> None:
+        """Take the arterial input function that is given, or find one; find the venous one."""
+        four_d = self.on_grid(self.curves)
+        if given is None:
+            found = arterial.select_aif(
+                four_d, self.valid, self.grid_s, self.pwi.affine, path=self.path, **settings["arterial"]
+            )
+        elif given.mask is not None:
+            mask, faults = match_grid(given.mask, self.pwi)
+            self.made.faults += [fault.of("", path=given.name) for fault in faults]
+            found = from_mask(four_d, mask.data & self.valid, self.grid_s, path=given.name)
+        else:
+            assert given.curve is not None
+            found = from_file(given.curve, self.raw_times_s, self.valid.shape, name=given.name)
+            curve = found.curve[None, -len(self.times_s) :]
+            curve, _ = to_grid(curve, self.times_s, start_s=0.0, step_s=self.step_s, n_points=len(self.grid_s))
+            found = input_function(curve[0], found.voxels, self.grid_s, "file")
+        veins = arterial.select_vof(
+            four_d, self.valid, self.grid_s, self.pwi.affine, found, **settings["venous"]
+        )
+        if veins is not None and settings["partial_volume"] == "vof":
+            found, factor = rescaled(found, veins, self.grid_s)
+            self.made.facts["aif_factor"] = round(factor, 4)
+        self.input = found
+        for name, one in (("aif", found), ("vof", veins)):
+            if one is not None:
+                self.made.faults += one.faults
+                self.made.facts[name] = _described(one)
+                if one.source != "file":
+                    self.made.images[f"PWI_{name}"] = self.pwi.like(one.voxels)
+                for row, value in zip(self.made.curves, one.curve, strict=True):
+                    row[f"{name}_per_s"] = float(value)
+
+    def flow(self, settings: Mapping[str, Any]) -> None:
+        """Deconvolve: blood flow, blood volume, transit time, time to the residue function's maximum."""
+        residue = deconvolve(self.curves, self.input.curve, step_s=self.step_s, **settings)
+        self.made.facts["method"] = settings["method"]
+        for name in ("cbf", "cbv", "mtt_s", "tmax_s"):
+            self.map(name.removesuffix("_s"), getattr(residue, name))
+
+    def leakage(self, settings: Mapping[str, Any]) -> None:
+        """Estimate leakage against the healthier hemisphere, as far as it is perfused in time."""
+        reference = self.healthy
+        if "PWI_tmax" in self.made.images:
+            early = reference & (self.made.images["PWI_tmax"].data[self.valid] <= NORMAL_S)
+            reference = early if early.any() else reference
+        k2, _ = boxerman_weisskoff(self.curves, reference=reference, step_s=self.step_s, **settings)
+        self.map("k2", k2)
+
+
+def _described(found: InputFunction) -> dict[str, Any]:
+    width = None if not np.isfinite(found.fwhm_s) else round(found.fwhm_s, 3)
+    return {
+        "source": found.source, "n_voxels": found.n_voxels, "slice": found.slice, "fwhm_s": width,
+        "peak_per_s": round(found.peak_per_s, 3), "ttp_s": round(found.ttp_s, 3),
+    }  # fmt: skip
