@@ -6,8 +6,8 @@ job = Job(snakemake)
 
 from reperfuse.core.files import read_json, write_json
 from reperfuse.core.tables import read_table, write_table
-from reperfuse.evaluation import interface, tripod
-from reperfuse.studies.outcome import assemble, paper, report, selected, tuned
+from reperfuse.evaluation import interface, reported, tripod
+from reperfuse.studies.outcome import assemble, report, selected, tuned
 
 with job:
     given, out = snakemake.input, snakemake.output
@@ -22,7 +22,7 @@ with job:
     case = report.case_of(section, manifests, facts)
     tables = report.judged(
         predictions, case, facts, section,
-        paper=paper.read_paper(Path(given.paper)), items=tripod.read_items(Path(given.checklist)),
+        paper=reported.read_paper(Path(given.paper)), items=tripod.read_items(Path(given.checklist)),
         training=read_table(given.training), permutation=read_table(given.permutation), manifests=manifests,
         beyond=domain, unscored=read_table(given.unscored),
     )  # fmt: skip

@@ -19,12 +19,12 @@ from reperfuse.core.errors import Fault
 from reperfuse.core.files import read_json
 from reperfuse.core.records import write_record
 from reperfuse.core.tables import read_table, write_table
-from reperfuse.evaluation import interface, tripod
+from reperfuse.evaluation import interface, reported, tripod
 from reperfuse.imaging.volume import Volume, write_volume
 from reperfuse.learning.weights import Stamp
 from reperfuse.reporting.study_page import study_page
 from reperfuse.reporting.study_view import read_view
-from reperfuse.studies.outcome import domain, embedding, frozen, paper, report, run
+from reperfuse.studies.outcome import domain, embedding, frozen, report, run
 from reperfuse.studies.outcome.data import Sources
 from reperfuse.studies.outcome.study import Outcome
 from tests.faults.build_faults import ROOT
@@ -72,7 +72,7 @@ def carried_out(
         report.case_of(study.section, manifests, facts),
         facts,
         study.section,
-        paper=paper.read_paper(ROOT / "resources/papers/outcome.tsv"),
+        paper=reported.read_paper(ROOT / "resources/papers/outcome.tsv"),
         items=tripod.read_items(ROOT / "resources/tripod_ai.tsv"),
         training=read_table(folder / "training.tsv"),
         permutation=(),

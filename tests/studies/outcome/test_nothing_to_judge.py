@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from reperfuse.core.tables import MISSING, cell
-from reperfuse.evaluation import tripod
-from reperfuse.studies.outcome import paper, report
+from reperfuse.evaluation import reported, tripod
+from reperfuse.studies.outcome import report
 from reperfuse.studies.outcome.report import Judged
 from reperfuse.studies.outcome.run import Row, run
 from tests.studies.outcome.cohorts import DICTIONARY, TARGET, cohort, folds_of, study
@@ -42,7 +42,7 @@ def judged(labels: dict[str, int], folds: dict[int, dict[str, int]]) -> Judged:
         report.case_of(whole.section, [manifest], facts),
         facts,
         whole.section,
-        paper=paper.read_paper(RESOURCES / "papers/outcome.tsv"),
+        paper=reported.read_paper(RESOURCES / "papers/outcome.tsv"),
         items=tripod.read_items(RESOURCES / "tripod_ai.tsv"),
         training=as_read(done.training),
         permutation=as_read(done.permutation),

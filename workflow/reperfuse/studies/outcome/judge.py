@@ -17,7 +17,7 @@ from reperfuse.evaluation.decision import decision_curve
 from reperfuse.evaluation.discrimination import delong, roc_points
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.evaluation.judgement import judge
-from reperfuse.studies.outcome.paper import PaperTable
+from reperfuse.evaluation.reported import PaperTable
 from reperfuse.studies.outcome.sensitivity import spread, sweep
 
 Array = np.ndarray

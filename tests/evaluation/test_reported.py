@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from reperfuse.core.errors import ConfigError
-from reperfuse.studies.outcome.paper import COLUMNS, EVERYONE, read_paper
+from reperfuse.evaluation.reported import COLUMNS, EVERYONE, read_paper
 
-TABLE = Path(__file__).resolve().parents[3] / "resources/papers/outcome.tsv"
+TABLE = Path(__file__).resolve().parents[2] / "resources/papers/outcome.tsv"
 GOOD = ["J1_mri", "auc", "fold_mean", "value", "0.714", "0.105", "somewhere", "1"]
 
 

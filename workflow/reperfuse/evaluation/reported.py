@@ -1,4 +1,4 @@
-"""What arXiv 2512.02088 reports, beside what a run finds."""
+"""What a paper reports, beside what a run finds."""
 
 from __future__ import annotations
 
