@@ -11,12 +11,12 @@ from typing import Any
 from reperfuse.core.version import VERSION
 from reperfuse.evaluation import judgement, tripod
 from reperfuse.evaluation.interface import Prediction
+from reperfuse.evaluation.reported import PaperTable
 from reperfuse.studies.outcome import domain, flags, judge
 from reperfuse.studies.outcome.assemble import about_of, grade_of
 from reperfuse.studies.outcome.checklist import checklist_facts
 from reperfuse.studies.outcome.judge import Case
 from reperfuse.studies.outcome.names import declared
-from reperfuse.evaluation.reported import PaperTable
 from reperfuse.studies.outcome.run import Run
 from reperfuse.studies.outcome.selected import has_j1
 from reperfuse.studies.outcome.study import Outcome
