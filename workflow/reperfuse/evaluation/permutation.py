@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from reperfuse.evaluation.bca import NO_SPREAD
 from reperfuse.evaluation.inputs import ArrayLike, Floats, Labels, labels_of, scores_of
-from reperfuse.evaluation.resampling import NO_SPREAD, rows_of
+from reperfuse.evaluation.resampling import rows_of
 
 # Draws made at a time: bounds memory at many patients.
 BLOCK = 1000

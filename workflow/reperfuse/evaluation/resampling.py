@@ -11,36 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from reperfuse.evaluation.bca import NO_SPREAD, Bootstrap, acceleration_of, interval_of, number
 from reperfuse.evaluation.estimate import Comparison, Estimate
-from reperfuse.evaluation.inputs import ArrayLike, Floats, labels_of, scores_of, unit_interval
+from reperfuse.evaluation.inputs import ArrayLike, labels_of, scores_of, unit_interval
 
 Indices = npt.NDArray[np.int64]
 Statistic = Callable[[Indices], float | None]
-
-# Sums of rounding errors of values of order 1, such as AUC; a spread below it is none.
-NO_SPREAD = 1e-12
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """A bootstrap interval and how many draws it rests on.
-
-    Parameters
-    ----------
-    estimate : Estimate
-        ``interval`` is ``bca``; ``percentile`` where the acceleration is undefined; ``none`` without limits.
-    dropped : int
-        Draws in which the statistic could not be had.
-    draws : int
-        Draws asked for.
-    note : str
-        Why there are no limits; empty where there are.
-    """
-
-    estimate: Estimate
-    dropped: int
-    draws: int
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,26 +123,17 @@ def cluster_bootstrap(
         raise ValueError(f"y has shape {outcome.shape}, groups {owners.shape}; expected one of each per row.")
     if draws < 1:
         raise ValueError(f"draws is {draws}; expected at least 1.")
-    tail = (1 - unit_interval(level, name="level")) / 2
+    unit_interval(level, name="level")
     rows = rows_of(owners)
-    value = _number(statistic(np.arange(len(outcome), dtype=np.int64))) if rows.n else None
+    value = number(statistic(np.arange(len(outcome), dtype=np.int64))) if rows.n else None
     if value is None:
         return Bootstrap(Estimate(None, None, None, "none"), 0, draws, "no estimate")
     strata = _strata(outcome, rows)
     without = Estimate(value, None, None, "none")
     if min(len(stratum) for stratum in strata) < 2:
         return Bootstrap(without, 0, draws, "one patient alone has an outcome")
-    drawn = [_number(statistic(rows.of(chosen))) for chosen in _draws(strata, draws, seed)]
-    kept = np.array([one for one in drawn if one is not None], dtype=np.float64)
-    dropped = draws - len(kept)
-    if len(kept) * tail < 1:
-        return Bootstrap(without, dropped, draws, "too few draws")
-    if np.ptp(kept) < NO_SPREAD:
-        return Bootstrap(without, dropped, draws, "all draws agree")
-    probabilities = _bca(kept, value, _acceleration(statistic, rows, strata), tail)
-    how = "percentile" if probabilities is None else "bca"
-    low, high = np.quantile(kept, probabilities or (tail, 1 - tail))
-    return Bootstrap(Estimate(value, float(low), float(high), how), dropped, draws)
+    drawn = [number(statistic(rows.of(chosen))) for chosen in _draws(strata, draws, seed)]
+    return interval_of(drawn, value, _acceleration(statistic, rows, strata), level=level)
 
 
 def corrected_interval(values: Sequence[float | None], *, test_share: float, level: float) -> Estimate:
@@ -218,7 +185,7 @@ def _fold_t(values: Sequence[float | None], *, factor: float, level: float) -> C
     if not (math.isfinite(factor) and factor >= 0):
         raise ValueError(f"test_share is {factor}; expected n_test / n_train, 0 or more.")
     unit_interval(level, name="level")
-    kept = np.array([one for one in map(_number, values) if one is not None], dtype=np.float64)
+    kept = np.array([one for one in map(number, values) if one is not None], dtype=np.float64)
     k = len(kept)
     if k == 0:
         return Comparison(None, None, None, None, None)
@@ -230,11 +197,6 @@ def _fold_t(values: Sequence[float | None], *, factor: float, level: float) -> C
     t = mean / error
     reach = float(stats.t.ppf((1 + level) / 2, k - 1)) * error
     return Comparison(mean, mean - reach, mean + reach, t, float(2 * stats.t.sf(abs(t), k - 1)))
-
-
-def _number(value: float | None) -> float | None:
-    """Return a finite float, or None."""
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _strata(outcome: npt.NDArray[Any], rows: Rows) -> list[Indices]:
@@ -252,36 +214,12 @@ def _draws(strata: list[Indices], draws: int, seed: int) -> Iterator[Indices]:
 
 def _acceleration(statistic: Statistic, rows: Rows, strata: list[Indices]) -> float | None:
     """Return the acceleration, None where a group cannot be left out or none makes a difference."""
-    cubes = squares = 0.0
+    without: list[list[float | None]] = []
     everybody = np.ones(rows.n, dtype=bool)
     for stratum in strata:
-        without = []
+        without.append([])
         for group in stratum:
             everybody[group] = False
-            without.append(_number(statistic(rows.of(np.flatnonzero(everybody)))))
+            without[-1].append(statistic(rows.of(np.flatnonzero(everybody))))
             everybody[group] = True
-        if any(one is None for one in without):
-            return None
-        left_out = np.array(without, dtype=np.float64)
-        n = len(left_out)
-        influence = (n - 1) * (left_out.mean() - left_out)
-        cubes += float((influence**3).sum()) / n**3
-        squares += float((influence**2).sum()) / n**2
-    return cubes / (6 * squares**1.5) if squares > NO_SPREAD**2 else None
-
-
-def _bca(kept: Floats, value: float, acceleration: float | None, tail: float) -> tuple[float, float] | None:
-    """Return the two probabilities at which the draws are read, or None where BCa is undefined."""
-    if acceleration is None:
-        return None
-    below = float((np.sum(kept < value - NO_SPREAD) + np.sum(kept <= value + NO_SPREAD)) / (2 * len(kept)))
-    if not 0 < below < 1:
-        return None
-    bias = float(stats.norm.ppf(below))
-    ends = []
-    for z in (float(stats.norm.ppf(tail)), float(stats.norm.ppf(1 - tail))):
-        denominator = 1 - acceleration * (bias + z)
-        if denominator <= 0:
-            return None
-        ends.append(float(stats.norm.cdf(bias + (bias + z) / denominator)))
-    return ends[0], ends[1]
+    return acceleration_of(without)
