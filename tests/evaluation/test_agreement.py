@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reperfuse.evaluation.agreement import bland_altman, concordance, overlap, spearman
+from reperfuse.evaluation.agreement import agreement, bland_altman, concordance, overlap, spearman
 
 LEVEL = {"level": 0.95}
 
@@ -63,3 +63,11 @@ def test_what_cannot_be_estimated_is_none() -> None:
 
 def test_overlap_is_dice() -> None:
     assert overlap([1, 1, 0, 0], [1, 0, 1, 0]) == 0.5
+
+
+def test_one_row_holds_both() -> None:
+    one, two = [1.0, 2.0, 3.0, 5.0], [1.5, 2.0, 2.5, 4.0]
+    found, limits = agreement(one, two), bland_altman(one, two, **LEVEL)
+    assert (found.low, found.high, found.bias) == (limits.lower, limits.upper, limits.bias.value)
+    assert found.ccc == concordance(one, two, **LEVEL).value and found.n == 4
+    assert agreement([1, 2], [1, 2]).bias is None

@@ -34,6 +34,42 @@ class BlandAltman:
     n: int
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """How far a measurement agrees with a reference.
+
+    Attributes
+    ----------
+    n
+        Pairs.
+    ccc
+        Lin's concordance correlation coefficient; None where it is not defined.
+    bias, low, high
+        Mean of measurement minus reference, and its 95 % limits of agreement; None with fewer than three pairs.
+    """
+
+    n: int
+    ccc: float | None
+    bias: float | None
+    low: float | None
+    high: float | None
+
+
+def agreement(measured: ArrayLike, reference: ArrayLike) -> Agreement:
+    """Compare paired measurements, shape (n,) each: `concordance` and `bland_altman` in one row, at 95 %.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ or a value is not finite.
+    """
+    limits = bland_altman(measured, reference, level=0.95)
+    if limits.n < 3:
+        return Agreement(limits.n, None, None, None, None)
+    ccc = concordance(measured, reference, level=0.95).value
+    return Agreement(limits.n, ccc, limits.bias.value, limits.lower, limits.upper)
+
+
 def bland_altman(first: ArrayLike, second: ArrayLike, *, level: float) -> BlandAltman:
     """Return bias and limits of agreement of ``first − second``.
 

@@ -105,7 +105,7 @@ def ecass(
 
 def heidelberg(ecass_class: str | None, found: Bleeding | None) -> str | None:
     """Return the Heidelberg class: that of the ECASS class, or 3 where all haemorrhage is remote from the infarct."""
-    if found is not None and found.n_clusters and found.remote_ml is not None:
-        if found.remote_ml >= found.volume_ml * (1 - 1e-6):
-            return "3"
+    remote = found.remote_ml if found is not None and found.n_clusters else None
+    if found is not None and remote is not None and remote >= found.volume_ml * (1 - 1e-6):
+        return "3"
     return HEIDELBERG.get(ecass_class or "")
