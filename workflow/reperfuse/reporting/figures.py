@@ -16,6 +16,7 @@ from reperfuse.reporting.slices import (
     Layout,
     block,
     bounding_box,
+    mosaic,
     outline,
     render,
     render_signed,
@@ -91,7 +92,8 @@ class SignedPictures:
     limit: float
 
 
-def _labels(layout: Layout, *, positions: bool) -> tuple[tuple[float, float, str], ...]:
+def labels_of(layout: Layout, *, positions: bool) -> tuple[tuple[float, float, str], ...]:
+    """Return sides and, if wanted, slice numbers of each tile: left, baseline and text."""
     found: list[tuple[float, float, str]] = []
     cell_width, cell_height = layout.cell
     for position, (name, index) in enumerate(layout.tiles):
@@ -107,7 +109,8 @@ def _labels(layout: Layout, *, positions: bool) -> tuple[tuple[float, float, str
     return tuple(found)
 
 
-def _window(image: Block, inside: np.ndarray | None, top: float = 99.7) -> tuple[float, float]:
+def window_of(image: Block, inside: np.ndarray | None, top: float = 99.7) -> tuple[float, float]:
+    """Return the values that are black and white in an image without a unit."""
     values = image.data[inside] if inside is not None and inside.any() else image.data[image.data != 0]
     values = values[np.isfinite(values)]
     if not values.size:
@@ -153,11 +156,11 @@ def visit_pictures(visit: str, images: Images, counts_as: str) -> VisitPictures:
     inside = adc.data > 0 if brain is None or brain.data.shape != adc.data.shape else brain.data > 0.5
     masks = _masks(visit, images, adc, counts_as)
     target = masks.get("lesion", masks.get("c620"))
-    layout = _mosaic(adc, inside, target)
+    layout = mosaic(adc, inside, target, count=9, columns=3, pixel_mm=0.6)
     paths = {layer: outline(mask, layout) for layer, mask in masks.items()}
     paths["brain"] = outline(inside, layout)
     shown = tuple(layer for layer in ("c620", "c480", "lesion", "brain") if layer in paths)
-    labels, bar_px = _labels(layout, positions=True), 50.0 / layout.pixel_mm
+    labels, bar_px = labels_of(layout, positions=True), 50.0 / layout.pixel_mm
 
     def picture(kind: str, image: Block, window: tuple[float, float], alt: str, *layers: str) -> Picture:
         lines = tuple((layer, paths[layer]) for layer in layers)
@@ -171,33 +174,12 @@ def visit_pictures(visit: str, images: Images, counts_as: str) -> VisitPictures:
     if trace is not None and layout.fits(trace):
         trace = replace(trace, data=np.nan_to_num(trace.data))
         alt = f"the same slices of the {visit} trace image without contours"
-        trace_picture = picture("trace", trace, _window(trace, inside), alt)
+        trace_picture = picture("trace", trace, window_of(trace, inside), alt)
     else:
         not_drawn.append(f"{visit} trace" + (" (on another grid)" if trace is not None else ""))
     return VisitPictures(
         visit, map_picture, trace_picture, _overview(visit, adc, inside, masks), shown, tuple(not_drawn)
     )
-
-
-def _mosaic(adc: Block, inside: np.ndarray, target: np.ndarray | None) -> Layout:
-    box = bounding_box(inside, adc.zooms, (5.0, 5.0, 0.0))
-    depth = box[2].stop - box[2].start
-    filled = np.flatnonzero(inside[:, :, box[2]].any(axis=(0, 1)))
-    low, high = (int(filled[0]), int(filled[-1])) if filled.size else (0, depth - 1)
-    # The lowest and highest slices of a brain hold little to judge.
-    trimmed = low + round(0.12 * (high - low)), high - round(0.06 * (high - low))
-    keep = None
-    if target is not None and target.any():
-        area = target[:, :, box[2]].sum(axis=(0, 1))
-        touched = np.flatnonzero(area)
-        keep = int(area.argmax())
-        # At least 64 mm, so that a small lesion is seen in its surroundings.
-        half = max((touched[-1] - touched[0]) / 2, 32.0 / adc.zooms[2], 4.0)
-        centre = min(max((touched[-1] + touched[0]) / 2, low + half), high - half)
-        trimmed = max(low, round(float(centre - half))), min(high, round(float(centre + half)))
-        keep = min(max(keep, trimmed[0]), trimmed[1])
-    tiles = tuple(("axial", index) for index in spread(*trimmed, 9, keep))
-    return Layout(adc.data.shape, adc.zooms, box, tiles, min(3, len(tiles)), 0.6)
 
 
 def _overview(visit: str, adc: Block, inside: np.ndarray, masks: dict[str, np.ndarray]) -> Picture:
@@ -215,7 +197,7 @@ def _overview(visit: str, adc: Block, inside: np.ndarray, masks: dict[str, np.nd
         layout.size,
         f"{len(tiles)} axial slices through the whole {visit} ADC map with contours",
         tuple(layers),
-        _labels(layout, positions=True),
+        labels_of(layout, positions=True),
     )
 
 
@@ -236,10 +218,10 @@ def signed_pictures(name: str, images: Images) -> SignedPictures | None:
     brain, lesion = (block(images.get(one)) for one in ("brain", "lesion"))
     inside = adc.data > 0 if brain is None or brain.data.shape != adc.data.shape else brain.data > 0.5
     core = None if lesion is None or lesion.data.shape != adc.data.shape else lesion.data > 0.5
-    layout = _mosaic(adc, inside, core)
+    layout = mosaic(adc, inside, core, count=9, columns=3, pixel_mm=0.6)
     layers = () if core is None else (("lesion", outline(core, layout)),)
     limit = float(np.percentile(np.abs(field.data[inside]), 99)) if inside.any() else 0.0
-    labels, bar_px = _labels(layout, positions=True), 50.0 / layout.pixel_mm
+    labels, bar_px = labels_of(layout, positions=True), 50.0 / layout.pixel_mm
     alt = f"{len(layout.tiles)} axial slices of the ADC map, patient's right on the left"
     plain = Picture(
         f"{name}_adc.webp", render(adc, layout, ADC_WINDOW), layout.size, alt, layers, labels, bar_px
@@ -285,7 +267,7 @@ def pair_pictures(images: Images, moving_name: str) -> PairPictures | None:
     if adc is not None and layout.fits(adc):
         edges = smooth(np.where(inside, np.nan_to_num(adc.data), 0.0))
         paths.append(("edge", outline(edges, layout, level=FLUID_ADC, shortest=10)))
-    labels = _labels(layout, positions=False)
+    labels = labels_of(layout, positions=False)
     is_adc = moving_name == "space-J0_adc"
     made = []
     for image, name, alt in (
@@ -294,6 +276,6 @@ def pair_pictures(images: Images, moving_name: str) -> PairPictures | None:
     ):
         clean = replace(image, data=np.nan_to_num(image.data))
         is_map = is_adc or (fixed_name == "J0_adc" and image is fixed)
-        window = ADC_WINDOW if is_map else _window(clean, inside)
+        window = ADC_WINDOW if is_map else window_of(clean, inside)
         made.append(Picture(name, render(clean, layout, window), layout.size, alt, tuple(paths), labels))
     return PairPictures(made[0], made[1])

@@ -9,19 +9,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reperfuse.core.files import write_bytes, write_text
+from reperfuse.core.files import write_text
+from reperfuse.core.tables import Row
 from reperfuse.reporting.acquisition import acquisition
 from reperfuse.reporting.figures import (
     LAYERS,
     Images,
     PairPictures,
-    Picture,
     pair_pictures,
     visit_pictures,
 )
 from reperfuse.reporting.histogram import histogram
 from reperfuse.reporting.pages import Section, findings, fragment, is_page_name, page, to_float
+from reperfuse.reporting.perfusion_section import perfusion_section
 from reperfuse.reporting.plots import standalone
+from reperfuse.reporting.shelf import Shelf
 
 VISITS = ("J0", "J1")
 CRITERIA = ("adc480_raw", "adc480", "adc620_raw", "adc620", "given")
@@ -39,7 +41,7 @@ class PatientView:
         Step to its record, in the order of the steps; a step that did not run is absent.
     images : mapping
         Name to image, as in ``work/sub-X/``: ``J0_adc``, ``J0_trace``, ``J0_s0``, ``J0_brain``,
-        ``J0_adc480``, ``J0_adc620``, ``J0_lesion``, the same of J1, and ``space-J0_…``.
+        ``J0_adc480``, ``J0_adc620``, ``J0_lesion``, the same of J1, ``space-J0_…`` and ``PWI_…``.
         None or absent where there is none.
     clinical : mapping
         The patient's row of ``participants.tsv``; empty if there is none.
@@ -49,6 +51,8 @@ class PatientView:
         Visit to session label; empty without sessions.
     versions : mapping
         What made the page: program to version.
+    tables : mapping
+        ``PWI_curves`` and ``PWI_motion`` to their rows.
     """
 
     participant_id: str
@@ -58,6 +62,7 @@ class PatientView:
     eligibility: Mapping[str, str] = field(default_factory=dict)
     sessions: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
 
     def facts(self, step: str) -> Mapping[str, Any]:
         """Return what a step measured; empty where it did not run."""
@@ -85,13 +90,14 @@ def patient_page(view: PatientView, report_dir: str | Path) -> list[Path]:
     """
     if not is_page_name(view.participant_id):
         raise ValueError(f"{view.participant_id!r} is not sub-<letters and digits>")
-    shelf = _Shelf(Path(report_dir), view.participant_id)
+    shelf = Shelf(Path(report_dir), view.participant_id)
     sections = [
         Section("Status", "status", _status(view)),
         Section("Acquisition", "acquisition", acquisition(_visits(view, "prepare"))),
         Section("Lesion maps", "maps", _maps(view, shelf)),
         Section("ADC in the brain", "histogram", _histogram(view, shelf)),
         Section("Volumes", "volumes", _volumes(view)),
+        Section("Perfusion", "perfusion", _perfusion(view, shelf)),
         Section("Territories and regions", "regions", _loads(view)),
         Section("Registration", "registration", _registration(view, shelf)),
         Section("Template", "template", _template(view)),
@@ -115,28 +121,6 @@ def state_of(records: Mapping[str, Mapping[str, Any]]) -> str:
     return next((state for state in ("failed", "warned", "ok") if state in states), "none")
 
 
-class _Shelf:
-    """Puts the figures of one patient where its page finds them."""
-
-    def __init__(self, root: Path, participant_id: str) -> None:
-        self.root, self.folder = root, f"figures/{participant_id}"
-        self.written: list[Path] = []
-
-    def put(self, name: str, content: bytes) -> str:
-        target = self.root / self.folder / name
-        if target not in self.written:
-            write_bytes(target, content)
-            self.written.append(target)
-        return f"{self.folder}/{name}"
-
-    def picture(self, picture: Picture | None) -> dict[str, Any] | None:
-        if picture is None:
-            return None
-        href = self.put(picture.name, picture.content)
-        layers = [(name, Markup(path)) for name, path in picture.layers if path]
-        return {"href": href, "picture": picture, "layers": layers}
-
-
 def _visits(view: PatientView, step: str) -> dict[str, Mapping[str, Any]]:
     facts = view.facts(step)
     return {visit: facts[visit] for visit in VISITS if isinstance(facts.get(visit), Mapping)}
@@ -158,7 +142,7 @@ def _status(view: PatientView) -> Markup:
     )
 
 
-def _maps(view: PatientView, shelf: _Shelf) -> Markup:
+def _maps(view: PatientView, shelf: Shelf) -> Markup:
     lesions = view.facts("lesions").get("lesion") or {}
     present = [visit for visit in VISITS if any(name.startswith(f"{visit}_") for name in view.images)]
     shown = []
@@ -186,7 +170,7 @@ def _maps(view: PatientView, shelf: _Shelf) -> Markup:
     return fragment("patient_maps.html.j2", visits=shown, names=LAYERS)
 
 
-def _histogram(view: PatientView, shelf: _Shelf) -> Markup | str:
+def _histogram(view: PatientView, shelf: Shelf) -> Markup | str:
     svg = histogram(view.images)
     if not svg:
         return ""
@@ -213,6 +197,10 @@ def _volumes(view: PatientView) -> Markup | str:
     )
 
 
+def _perfusion(view: PatientView, shelf: Shelf) -> Markup | str:
+    return perfusion_section(view.records.get("perfusion"), view.images, view.tables, shelf)
+
+
 def _loads(view: PatientView) -> Markup | str:
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in view.facts("lesions").get("loads") or ():
@@ -235,7 +223,7 @@ def _space_name(pair: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> 
     return f"space-J0_{role}" if str(pair.get("moving")) == wanted else ""
 
 
-def _registration(view: PatientView, shelf: _Shelf) -> Markup | str:
+def _registration(view: PatientView, shelf: Shelf) -> Markup | str:
     pairs = view.facts("register").get("pairs") or []
     faults = view.records.get("register", {}).get("faults") or ()
     told = {str((fault.get("values") or {}).get("moving")) for fault in faults}

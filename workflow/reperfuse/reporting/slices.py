@@ -140,16 +140,52 @@ def spread(low: int, high: int, count: int, keep: int | None = None) -> list[int
     return sorted({int(index) for index in chosen})
 
 
+def mosaic(
+    image: Block, inside: np.ndarray, target: np.ndarray | None, *, count: int, columns: int, pixel_mm: float
+) -> Layout:
+    """Choose axial slices of a brain, around a target where there is one.
+
+    Parameters
+    ----------
+    image : Block
+        Its grid.
+    inside, target : ndarray of bool
+        Brain, and what must be seen.
+    count, columns : int
+        Most slices, and how many stand in a row.
+    pixel_mm : float
+        Millimetres per pixel of the canvas.
+    """
+    box = bounding_box(inside, image.zooms, (5.0, 5.0, 0.0))
+    depth = box[2].stop - box[2].start
+    filled = np.flatnonzero(inside[:, :, box[2]].any(axis=(0, 1)))
+    low, high = (int(filled[0]), int(filled[-1])) if filled.size else (0, depth - 1)
+    # The lowest and highest slices of a brain hold little to judge.
+    trimmed = low + round(0.12 * (high - low)), high - round(0.06 * (high - low))
+    keep = None
+    area = np.zeros(1) if target is None else target[:, :, box[2]].sum(axis=(0, 1))
+    if area.any():
+        touched = np.flatnonzero(area)
+        keep = int(area.argmax())
+        # At least 64 mm, so that a small lesion is seen in its surroundings.
+        half = max((touched[-1] - touched[0]) / 2, 32.0 / image.zooms[2], 4.0)
+        centre = min(max((touched[-1] + touched[0]) / 2, low + half), high - half)
+        trimmed = max(low, round(float(centre - half))), min(high, round(float(centre + half)))
+        keep = min(max(keep, trimmed[0]), trimmed[1])
+    tiles = tuple(("axial", index) for index in spread(*trimmed, count, keep))
+    return Layout(image.data.shape, image.zooms, box, tiles, min(columns, len(tiles)), pixel_mm)
+
+
 def render(image: Block, layout: Layout, window: tuple[float, float]) -> bytes:
     """Return the slices as a grey WebP; values at the window's ends are black and white."""
     low, high = window
     canvas = Image.new("L", layout.size, 0)
     for position, name, piece in layout.pieces(image.data):
         grey = np.nan_to_num((piece.astype(np.float32) - low) / max(high - low, 1e-6))
-        scaled = _resized(grey, layout.tile_size(name))
+        scaled = resized(grey, layout.tile_size(name))
         levels = (np.clip(scaled, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
         canvas.paste(Image.fromarray(levels), layout.corner(position))
-    return _webp(canvas)
+    return webp(canvas)
 
 
 def render_signed(
@@ -171,21 +207,23 @@ def render_signed(
     pieces = zip(layout.pieces(image.data), layout.pieces(field.data), strict=True)
     for (position, name, grey), (_, _, signed) in pieces:
         size = layout.tile_size(name)
-        anatomy = _resized(np.nan_to_num((grey - low) / max(high - low, 1e-6)), size)[..., None]
-        strength = np.clip(_resized(signed / max(limit, 1e-12), size), -1.0, 1.0)[..., None]
+        anatomy = resized(np.nan_to_num((grey - low) / max(high - low, 1e-6)), size)[..., None]
+        strength = np.clip(resized(signed / max(limit, 1e-12), size), -1.0, 1.0)[..., None]
         colour = np.where(strength > 0, np.array(FOR), np.array(AGAINST))
         share = MOST_COLOUR * np.abs(strength)
         mixed = (1 - share) * 255.0 * np.clip(anatomy, 0.0, 1.0) + share * colour
         canvas.paste(Image.fromarray((mixed + 0.5).astype(np.uint8)), layout.corner(position))
-    return _webp(canvas)
+    return webp(canvas)
 
 
-def _resized(piece: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized(piece: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a slice at another size, interpolated; width and height in pixels."""
     values = Image.fromarray(np.ascontiguousarray(piece, dtype=np.float32))
     return np.asarray(values.resize(size, Image.Resampling.BICUBIC))
 
 
-def _webp(canvas: Image.Image) -> bytes:
+def webp(canvas: Image.Image) -> bytes:
+    """Return a canvas as WebP, as fine as the budget allows."""
     content = b""
     for quality in WEBP_QUALITIES:
         stream = io.BytesIO()
