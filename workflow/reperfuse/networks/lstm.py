@@ -53,8 +53,8 @@ class VoxelLSTM(nn.Module):
         self.fc = nn.Linear(hidden + self.n_static, 2)
         forget = slice(hidden, 2 * hidden)
         with torch.no_grad():
-            self.lstm.bias_ih_l0[forget] = 1
-            self.lstm.bias_hh_l0[forget] = 0
+            for name, value in (("bias_ih_l0", 1.0), ("bias_hh_l0", 0.0)):
+                self.lstm.get_parameter(name)[forget] = value
 
     def state(self, curves: Tensor) -> Tensor:
         """Return what the linear layer sees of (n, n_points, n_inputs) curves: (n, hidden)."""

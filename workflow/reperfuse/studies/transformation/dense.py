@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from reperfuse.networks.lstm import VoxelLSTM
-from reperfuse.networks.recurrence import advance, joined
+from reperfuse.networks.recurrence import joined, run
 from reperfuse.studies.transformation.features import interior, shifts
 
 Array = np.ndarray
@@ -90,22 +90,14 @@ def _state(weights: Tensor, slab: Tensor, around: Tensor, aif: Tensor | None, *,
 
     ``slab`` (t, m) are concentrations, ``around`` (9, n) the columns of each voxel's neighbours in it.
     """
-    h, n = len(weights) // 4, around.shape[1]
-    shown = slab.new_zeros(weights.shape[1], n)
-    shown[-1] = 1
-    hidden, near = shown[:h], shown[h : h + 9].view(-1)
-    gates, cell, spare = slab.new_empty(4 * h, n), slab.new_zeros(h, n), slab.new_empty(h, n)
-    total = slab.new_zeros(h, n) if mean else None
-    columns = around.reshape(-1)
-    for t, now in enumerate(slab):
-        torch.index_select(now, 0, columns, out=near)
+    columns, n = around.reshape(-1), around.shape[1]
+
+    def fill(t: int, rows: Tensor) -> None:
+        torch.index_select(slab[t], 0, columns, out=rows[:9].view(-1))
         if aif is not None:
-            shown[h + 9] = aif[t]
-        torch.mm(weights, shown, out=gates)
-        advance(gates, cell, spare, hidden)
-        if total is not None:
-            total += hidden
-    return hidden if total is None else total / len(slab)
+            rows[9] = aif[t]
+
+    return run(weights, fill, n, len(slab), mean=mean)
 
 
 def _check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -73,7 +74,7 @@ def vectors(curves: Array, aif: Array, dwi: Array) -> Array:
 
 
 def diffusion_maps(b0: Array, trace: Array, brain: Array) -> Array:
-    """Return (x, y, z) b0 and trace (b1000), each divided by its median in the patient's brain, as (x, y, z, 2) float32.
+    """Return b0 and trace (b1000), (x, y, z), each divided by its median in the brain, as (x, y, z, 2) float32.
 
     Raises
     ------
@@ -133,17 +134,12 @@ class Scaling:
         ValueError
             If curves or AIFs do not vary, or are not finite.
         """
-        found = []
-        for name, values in (("concentrations", curves), ("AIFs", aif)):
-            mean = float(np.mean(values, dtype=np.float64))
-            sd = float(np.sqrt(max(_mean_square(values) - mean**2, 0.0)))
-            if not (np.isfinite(sd) and sd > 0):
-                raise ValueError(f"the SD of the training {name} is {sd:g}; expected a positive one")
-            found += [mean, sd]
+        curve_mean, curve_sd = _moments("concentrations", curves)
+        aif_mean, aif_sd = _moments("AIFs", aif)
         known = [column[np.isfinite(column)] for column in np.asarray(clinical, dtype=np.float64).T]
         means = tuple(float(column.mean()) if len(column) else 0.0 for column in known)
         sds = tuple(float(column.std()) if len(column) else 0.0 for column in known)
-        return cls(*found, means, tuple(sd if sd > 0 else 1.0 for sd in sds))
+        return cls(curve_mean, curve_sd, aif_mean, aif_sd, means, tuple(sd if sd > 0 else 1.0 for sd in sds))
 
     def curves(self, values: Array) -> Array:
         """Return concentrations, scaled, float32."""
@@ -165,14 +161,21 @@ class Scaling:
     @classmethod
     def from_plain(cls, found: Mapping[str, Any]) -> Self:
         """Return what `plain` gave."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()})
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+        return cls(**plain)
 
 
-def _mean_square(values: Array) -> float:
-    """Return the mean square in float64 without a copy of all values in it."""
+def _moments(name: str, values: Array) -> tuple[float, float]:
+    """Return mean and SD in float64, without a copy of all values in it."""
     flat = np.ascontiguousarray(values).reshape(-1)
+    mean = float(np.mean(flat, dtype=np.float64))
     parts = np.array_split(flat, max(1, len(flat) // 2**20))
-    return sum(float(np.sum(part.astype(np.float64) ** 2)) for part in parts) / max(len(flat), 1)
+    sd = math.sqrt(
+        sum(float(((part - mean) ** 2).sum(dtype=np.float64)) for part in parts) / max(len(flat), 1)
+    )
+    if not (math.isfinite(sd) and sd > 0):
+        raise ValueError(f"the SD of the training {name} is {sd:g}; expected a positive one")
+    return mean, sd
 
 
 def _standardised(values: Array, mean: float, sd: float) -> Array:
