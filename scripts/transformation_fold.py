@@ -8,7 +8,7 @@ job = Job(snakemake)
 from reperfuse.core.files import read_json
 from reperfuse.core.records import by_patient, key_of
 from reperfuse.imaging.volume import write_volume
-from reperfuse.learning.device import choose_device
+from reperfuse.learning.device import choose_device, count_devices
 from reperfuse.studies.transformation import assemble, bundle, fit, names, scan, voxels
 
 with job:
@@ -17,10 +17,11 @@ with job:
     state = job.folder / key_of(job.digests)
     paths = scan.arrange(job.files_of("perfusion"))
     records = {who: steps["perfusion"] for who, steps in by_patient(job.all_records).items()}
+    device = choose_device(snakemake.config["execution"]["device"])
     cohort = assemble.cohort(section, read_json(snakemake.input.study), records, paths)
     done = fit.run_fold(
-        section, cohort, paths, fold=fold, device=choose_device(snakemake.config["execution"]["device"]),
-        threads=snakemake.threads, state=state,
+        section, cohort, paths, fold=fold, device=device, threads=snakemake.threads, state=state,
+        devices=count_devices(device, snakemake.config["execution"]["devices"]),
     )  # fmt: skip
     voxels.write_voxels(out.voxels, done.rows, names.configurations(section))
     for who, likelihood in done.likelihoods.items():

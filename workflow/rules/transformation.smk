@@ -19,7 +19,7 @@ rule transformation_fold:
         "../../envs/study.yaml"
     threads: 2
     resources:
-        gpu=GPU,
+        gpu=TRAINING_GPUS,
         mem_mb=memory(8000),
         runtime=minutes(600, per_patient=1),
     script:

@@ -40,7 +40,13 @@ def _over(old: Any, new: Any) -> Any:
 
 
 def write_patient(
-    folder: Path, *, ht: bool, seed: int, signal: float = 2.0, fingerprint: float = 0.0, without: tuple[str, ...] = ()
+    folder: Path,
+    *,
+    ht: bool,
+    seed: int,
+    signal: float = 2.0,
+    fingerprint: float = 0.0,
+    without: tuple[str, ...] = (),
 ) -> dict[str, Path]:
     """Write one patient's images and return name → path.
 
@@ -67,7 +73,10 @@ def write_patient(
     passage = np.exp(-(((times - 30) / 8) ** 2))
     own = fingerprint * rng.standard_normal(N_POINTS)
     curves = passage * (1 + signal * mask[..., None]) + own + 0.3 * rng.standard_normal((*SHAPE, N_POINTS))
-    maps = {name: rng.standard_normal(SHAPE) for name in ("cbf", "cbv", "mtt", "tmax", "adc", "slope", "final", "peak")}
+    maps = {
+        name: rng.standard_normal(SHAPE)
+        for name in ("cbf", "cbv", "mtt", "tmax", "adc", "slope", "final", "peak")
+    }
     maps["tmax"] += 6
     maps["k2"] = rng.standard_normal(SHAPE) - signal * mask  # low where it bleeds
     images = {
@@ -89,7 +98,9 @@ def write_patient(
     return found
 
 
-def record(who: str, *, max_fd_mm: float = 0.1, aif: bool = True, faults: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+def record(
+    who: str, *, max_fd_mm: float = 0.1, aif: bool = True, faults: tuple[dict[str, Any], ...] = ()
+) -> dict[str, Any]:
     """Return a record of the step `perfusion`."""
     facts: dict[str, Any] = {"motion": {"max_fd_mm": max_fd_mm}}
     if aif:
@@ -108,7 +119,12 @@ def write_cohort(
         for i, who in enumerate(names)
     ]
     clinical = {
-        who: {"ht": float(i < n_ht), "age": 60.0 + i, "glucose": 5.0 + i % 3, "nihss": None if i == 1 else 8.0}
+        who: {
+            "ht": float(i < n_ht),
+            "age": 60.0 + i,
+            "glucose": 5.0 + i % 3,
+            "nihss": None if i == 1 else 8.0,
+        }
         for i, who in enumerate(names)
     }
     excerpt = {"folds": {"transformation": {"rows": rows}}, "clinical": clinical}

@@ -13,7 +13,10 @@ from reperfuse.evaluation.leakage import Leakage
 from reperfuse.studies.transformation import assemble, bundle, fit, names, scan, voxels
 from tests.studies.transformation.made_scans import section, write_cohort
 
-ASKED = {"modes": ["lstm_pwi+aif+dwi+clinical", "lstm_pwi+aif+dwi"], "lstm": {"epochs": 25, "lr": 0.01, "batch": 32, "output": "each"}}
+ASKED = {
+    "modes": ["lstm_pwi+aif+dwi+clinical", "lstm_pwi+aif+dwi"],
+    "lstm": {"epochs": 25, "lr": 0.01, "batch": 32, "output": "each"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     asked = section(**ASKED)
     cohort = assemble.cohort(asked, excerpt, records, paths)
     state = work / "state"
-    done = fit.run_fold(asked, cohort, paths, fold=1, device="cpu", threads=1, state=state)
+    done = fit.run_fold(asked, cohort, paths, fold=1, device="cpu", devices=1, threads=1, state=state)
     return asked, cohort, paths, done
 
 
@@ -61,9 +64,16 @@ def test_relatives_on_both_sides_end_the_run(made: tuple[Any, ...], tmp_path: Pa
     related = assemble.Cohort(
         cohort.labels, cohort.folds, {**cohort.groups, "sub-00": "f", "sub-01": "f"}, cohort.clinical, {}
     )
-    asked = {**asked, "modes": [], "baselines": ["linear"], "maps": ["map_k2"], "primary": "linear", "dense": []}
+    asked = {
+        **asked,
+        "modes": [],
+        "baselines": ["linear"],
+        "maps": ["map_k2"],
+        "primary": "linear",
+        "dense": [],
+    }
     with pytest.raises(Leakage, match="sub-00"):
-        fit.run_fold(asked, related, paths, fold=1, device="cpu", threads=1, state=tmp_path)
+        fit.run_fold(asked, related, paths, fold=1, device="cpu", devices=1, threads=1, state=tmp_path)
 
 
 def test_whole_brains_agree_with_the_sample_and_the_likelihood_map(made: tuple[Any, ...]) -> None:
@@ -79,7 +89,11 @@ def test_whole_brains_agree_with_the_sample_and_the_likelihood_map(made: tuple[A
         np.testing.assert_array_equal(whole.y[rows], few.y)
         likelihood = done.likelihoods[who].data
         np.testing.assert_allclose(likelihood[tuple(whole.at.T)], whole.scores["lstm_pwi+aif+dwi"])
-        assert np.count_nonzero(likelihood) == len(whole.y) == scan.read_masks(paths[who], positive=False).where.sum()
+        assert (
+            np.count_nonzero(likelihood)
+            == len(whole.y)
+            == scan.read_masks(paths[who], positive=False).where.sum()
+        )
 
 
 def test_a_baseline_predicts_a_brain_as_it_predicts_voxels(made: tuple[Any, ...]) -> None:
@@ -130,18 +144,20 @@ def test_networks_come_back_from_their_bundles_and_other_models_are_not_there(
 def test_the_same_fold_twice_is_the_same_to_the_bit(made: tuple[Any, ...], tmp_path: Path) -> None:
     asked, cohort, paths, done = made
     few = {**asked, "maps": ["map_k2"], "baselines": ["forest"], "modes": ["lstm_pwi+aif+dwi"]}
-    again = fit.run_fold(few, cohort, paths, fold=1, device="cpu", threads=1, state=tmp_path)
+    again = fit.run_fold(few, cohort, paths, fold=1, device="cpu", devices=1, threads=1, state=tmp_path)
     for name in ("forest", "lstm_pwi+aif+dwi", "map_k2"):
         for one, other in zip(scores(done, name, "balanced"), scores(again, name, "balanced"), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-def test_training_patients_without_haemorrhage_leave_an_empty_fold(made: tuple[Any, ...], tmp_path: Path) -> None:
+def test_training_patients_without_haemorrhage_leave_an_empty_fold(
+    made: tuple[Any, ...], tmp_path: Path
+) -> None:
     asked, cohort, paths, _ = made
     folds = {who: 1 if label else 2 for who, label in cohort.labels.items()}
     apart = assemble.Cohort(cohort.labels, folds, cohort.groups, cohort.clinical, {})
-    done = fit.run_fold(asked, apart, paths, fold=1, device="cpu", threads=1, state=tmp_path)
+    done = fit.run_fold(asked, apart, paths, fold=1, device="cpu", devices=1, threads=1, state=tmp_path)
     assert done.facts["not_fitted"] == "the training patients have no voxels of both classes"
     assert not done.rows and not done.models
-    nobody = fit.run_fold(asked, apart, paths, fold=3, device="cpu", threads=1, state=tmp_path)
+    nobody = fit.run_fold(asked, apart, paths, fold=3, device="cpu", devices=1, threads=1, state=tmp_path)
     assert nobody.facts["not_fitted"] == "nobody is held out"

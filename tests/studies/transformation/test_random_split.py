@@ -32,7 +32,7 @@ def fingerprints(seed: int) -> Sample:
 def scored(sample: Sample, name: str, parts: np.ndarray, folder: Path) -> float:
     """Mean AUC of two parts, each predicted by a model of the other."""
     asked = section(lstm={"epochs": 30, "hidden": 16, "lr": 0.01, "batch": 32, "output": "each"})
-    system, found = systems(asked, device="cpu", threads=1)[name], []
+    system, found = systems(asked, device="cpu", devices=1, threads=1)[name], []
     for part in (0, 1):
         train, test = (sample.take(np.flatnonzero((parts == part) == held)) for held in (False, True))
         model = system.fit(train, system.points[0], seed=1, folder=folder / f"{part}")

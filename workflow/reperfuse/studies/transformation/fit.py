@@ -53,6 +53,7 @@ def run_fold(
     *,
     fold: int,
     device: Any,
+    devices: int,
     threads: int,
     state: Path,
 ) -> Fold:
@@ -68,8 +69,8 @@ def run_fold(
         participant_id → name → path of what the step `perfusion` has written.
     fold : int
         The one that is held out.
-    device : torch.device or str
-        Of the networks.
+    device, devices : torch.device or str, int
+        On which networks are trained, and how many of them.
     threads : int
         Of the forest.
     state : Path
@@ -97,7 +98,7 @@ def run_fold(
     labels = {who: cohort.labels[who] for who in learnt}
     done.facts |= {"n_patients": len(learnt), "n_voxels": len(train), "n_with_ht": int(train.y.sum())}
     done.facts["configurations"] = about = {}
-    for name, system in systems(section, device=device, threads=threads).items():
+    for name, system in systems(section, device=device, devices=devices, threads=threads).items():
         if name not in whole.maps and name in section["maps"]:
             about[name] = {"not_fitted": "a patient has no such map"}
             continue

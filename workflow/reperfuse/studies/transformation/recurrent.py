@@ -121,7 +121,14 @@ def network(mode: Mode, parameters: Mapping[str, Any], *, n_points: int, n_clini
 
 
 def fit(
-    sample: Sample, mode: Mode, parameters: Mapping[str, Any], *, seed: int, folder: Path, device: Any
+    sample: Sample,
+    mode: Mode,
+    parameters: Mapping[str, Any],
+    *,
+    seed: int,
+    folder: Path,
+    device: Any,
+    devices: int,
 ) -> Recurrent:
     """Train a network on all voxels of a sample.
 
@@ -136,12 +143,13 @@ def fit(
         Of weights and order.
     folder : Path
         Of the checkpoint; named after whatever shapes the training.
-    device : torch.device or str
+    device, devices : torch.device or str, int
+        See `reperfuse.learning.training.train`.
 
     Raises
     ------
     Refusal
-        E170: the loss became infinite.
+        E170: the loss became infinite; E171: memory does not suffice.
     """
     scaling = Scaling.of(sample.curves, sample.aif, sample.clinical)
     with torch.random.fork_rng(devices=[]):
@@ -152,8 +160,9 @@ def fit(
     voxels = tensors(sample, mode, scaling)
     task = Training(module, voxels, parameters["lr"], parameters["batch"], seed_of(seed, "order"))
     history = train(
-        task, epochs=parameters["epochs"], seed=seed, device=device, precision=parameters["precision"],
-        clip_norm=parameters["clip_norm"], every=EVERY, folder=folder,
+        task, epochs=parameters["epochs"], seed=seed, device=device, devices=devices,
+        precision=parameters["precision"], clip_norm=parameters["clip_norm"], every=EVERY,
+        ema_decay=parameters["ema_decay"], folder=folder,
     )  # fmt: skip
     return Recurrent(module, mode, scaling, parameters, history, frozenset(sample.participants), device)
 

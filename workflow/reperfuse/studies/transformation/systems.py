@@ -89,15 +89,15 @@ def vector_of(sample: Sample) -> Array:
     return vectors(sample.curves, sample.aif[sample.who], sample.dwi)
 
 
-def systems(section: Mapping[str, Any], *, device: Any, threads: int) -> dict[str, System]:
+def systems(section: Mapping[str, Any], *, device: Any, devices: int, threads: int) -> dict[str, System]:
     """Return configuration → system, in the order of the tables.
 
     Parameters
     ----------
     section : mapping
         ``studies.transformation``.
-    device : torch.device or str
-        Of the networks.
+    device, devices : torch.device or str, int
+        On which networks are trained, and how many of them.
     threads : int
         Of the forest.
     """
@@ -105,7 +105,8 @@ def systems(section: Mapping[str, Any], *, device: Any, threads: int) -> dict[st
     asked = {key: values for key, values in search["lstm"].items() if values}
     points = [{**section["lstm"], **one} for one in grid(asked)]
     found = {
-        name: System(name, points, partial(_fit_network, name, device=device)) for name in section["modes"]
+        name: System(name, points, partial(_fit_network, name, device=device, devices=devices))
+        for name in section["modes"]
     }
     for name in section["baselines"]:
         found[name] = System(name, grid(search[name]), partial(_fit_baseline, name, threads=threads))
@@ -120,9 +121,11 @@ def grid(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _fit_network(
-    name: str, sample: Sample, parameters: Parameters, *, seed: int, folder: Path, device: Any
+    name: str, sample: Sample, parameters: Parameters, *, seed: int, folder: Path, device: Any, devices: int
 ) -> Fitted:
-    return recurrent.fit(sample, MODES[name], parameters, seed=seed, folder=folder, device=device)
+    return recurrent.fit(
+        sample, MODES[name], parameters, seed=seed, folder=folder, device=device, devices=devices
+    )
 
 
 def _fit_baseline(
