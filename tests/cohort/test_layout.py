@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reperfuse.cohort.layout import AFTER, steps_of
+from reperfuse.cohort.layout import AFTER, published, steps_of
 
 FILES = [["file", "stamp"]]
 
@@ -17,7 +17,11 @@ FILES = [["file", "stamp"]]
         ({"J1": ["dwi"]}, ["prepare", "lesions", "page"]),
         ({"J0": ["flair"]}, ["prepare", "page"]),
         ({"J0": ["lesion"]}, ["lesions", "page"]),
+        ({"J0": ["adc", "pwi"]}, ["prepare", "register", "normalise", "lesions", "perfusion", "page"]),
+        ({"J0": ["pwi"], "J1": ["ht"]}, ["prepare", "perfusion", "page"]),
+        ({"J0": ["adc"], "J1": ["pwi"]}, ["prepare", "register", "normalise", "lesions", "page"]),
         ({"J0": ["brain"]}, []),
+        ({"J0": ["aif"], "J1": ["ht"]}, []),
         ({}, []),
     ],
 )
@@ -31,3 +35,19 @@ def test_steps_are_in_an_order_in_which_each_finds_those_before() -> None:
     for step, before in AFTER.items():
         assert set(before) <= seen
         seen.add(step)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("PWI_tmax", "sub-1/ses-01/perf/sub-1_ses-01_tmax.nii.gz"),
+        ("PWI_aif", "sub-1/ses-01/perf/sub-1_ses-01_label-AIF_mask.nii.gz"),
+        ("PWI_adc", None),
+        ("PWI_brain", None),
+        ("PWI_concentration", None),
+    ],
+)
+def test_perfusion_maps_are_published_and_what_was_carried_to_their_grid_is_not(
+    name: str, path: str | None
+) -> None:
+    assert published("sub-1", name, {"J0": "01", "J1": "02"}, source="J0_pwi") == path

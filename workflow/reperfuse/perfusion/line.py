@@ -15,14 +15,14 @@ from reperfuse.imaging.volume import Volume
 from reperfuse.perfusion import aif as arterial
 from reperfuse.perfusion import shape as shapes
 from reperfuse.perfusion.bolus import Bolus, find_bolus
-from reperfuse.perfusion.concentration import to_concentration
+from reperfuse.perfusion.concentration import smooth, to_concentration
 from reperfuse.perfusion.deconvolution import deconvolve
 from reperfuse.perfusion.input_curve import InputFunction, from_file, from_mask, input_function, rescaled
-from reperfuse.perfusion.leakage import boxerman_weisskoff
+from reperfuse.perfusion.leakage import boxerman_weisskoff, non_enhancing
 from reperfuse.perfusion.motion import correct
 from reperfuse.perfusion.resampling import to_grid
 from reperfuse.perfusion.timing import frame_times
-from reperfuse.perfusion.volumes import NORMAL_S, healthier_side
+from reperfuse.perfusion.volumes import healthier_side
 
 # Concentration is kept in steps of 1/64 1/s, far below its noise, so that it compresses.
 STEPS_PER_UNIT = 64.0
@@ -83,7 +83,10 @@ class Line:
     voxels: np.ndarray = field(init=False)  # (n, n_frames) of the brain
     signal: np.ndarray = field(init=False)  # mean over the brain, by frame
     valid: np.ndarray = field(init=False)  # (x, y, z)
-    curves: np.ndarray = field(init=False)  # (n, n_points) of the valid voxels
+    sampled: np.ndarray = field(init=False)  # (x, y, z, n_points), 1/s
+    curves: np.ndarray = field(init=False)  # (n, n_points) of the valid voxels, smoothed
+    ttp_s: np.ndarray = field(init=False)  # (n,)
+    detected: np.ndarray | None = None  # (x, y, z), where a residue function stands out of noise
     healthy: np.ndarray = field(init=False)  # (n,) of the valid voxels
     input: InputFunction = field(init=False)
 
@@ -105,7 +108,7 @@ class Line:
         data = self.pwi.data[..., dropped:]
         self.made.images["PWI_brain"] = self.pwi.like(self.brain)
         first = find_bolus(data[self.brain].mean(axis=0), self.times_s, path=self.path, **settings["bolus"])
-        moved = correct(data, self.pwi.affine, self.brain, baseline=first.baseline, **settings["motion"])
+        moved = correct(data, self.pwi.affine, self.brain, baseline=first.baseline, path=self.path, **settings["motion"])
         self.moved(moved, dropped)
         self.voxels = moved.series[self.brain]
         self.signal = self.voxels.mean(axis=0, dtype=np.float64)
@@ -143,7 +146,9 @@ class Line:
             raise Refusal("E142", path=self.path, problem="no voxel has a usable curve", limit="0")
         self.step_s, n_points = grid["step_s"], grid["n_points"]
         self.grid_s = np.arange(n_points) * self.step_s
-        self.curves, held = to_grid(found.values[found.valid], self.times_s, start_s=0.0, **grid)
+        curves, held = to_grid(found.values[found.valid], self.times_s, start_s=0.0, **grid)
+        self.sampled = np.zeros((*self.valid.shape, n_points), dtype=np.float32)
+        self.sampled[self.valid] = curves
         self.made.facts |= {
             "valid_percent": round(100.0 * float(found.valid.mean()), 3),
             "clamped_percent": round(float(found.clamped_percent), 4),
@@ -151,25 +156,21 @@ class Line:
             "n_points": n_points,
         }
         self.made.images["PWI_valid"] = self.pwi.like(self.valid)
-        self.made.images["PWI_concentration"] = self.pwi.like(
-            self.on_grid(np.round(self.curves * STEPS_PER_UNIT) / STEPS_PER_UNIT)
-        )
+        kept = np.round(self.sampled * np.float32(STEPS_PER_UNIT)) / np.float32(STEPS_PER_UNIT)
+        self.made.images["PWI_concentration"] = self.pwi.like(kept)
+        spacing = self.pwi.zooms[:2]
+        self.curves = smooth(self.sampled, self.valid, spacing_mm=spacing, **settings["smoothing"])[self.valid]
         signal, _ = to_grid(self.signal[None].astype(np.float32), self.times_s, start_s=0.0, **grid)
-        tissue = self.curves.mean(axis=0, dtype=np.float64)
+        tissue = curves.mean(axis=0, dtype=np.float64)
         self.made.curves = [
             {"time_s": float(t), "signal": float(s), "tissue_per_s": float(c)}
             for t, s, c in zip(self.grid_s, signal[0], tissue, strict=True)
         ]
 
-    def on_grid(self, curves: np.ndarray) -> np.ndarray:
-        """Return curves of the valid voxels as (x, y, z, n_points), 0 elsewhere."""
-        data = np.zeros((*self.valid.shape, curves.shape[1]), dtype=np.float32)
-        data[self.valid] = curves
-        return data
-
     def shapes(self, bolus: Bolus, settings: Mapping[str, Any]) -> None:
         """Measure curves without an artery: time to peak, slope, final and greatest contrast."""
         found = shapes.bolus_shape(self.curves, step_s=self.step_s, arrival_s=bolus.arrival_s, **settings)
+        self.ttp_s = found.ttp_s
         for name, values in (("ttp", found.ttp_s), ("slope", found.slope), ("final", found.final), ("peak", found.peak)):
             self.map(name, values)
         brain = self.pwi.like(self.brain)
@@ -178,15 +179,14 @@ class Line:
 
     def arteries(self, given: Given | None, settings: Mapping[str, Any]) -> None:
         """Take the arterial input function that is given, or find one; find the venous one."""
-        four_d = self.on_grid(self.curves)
         if given is None:
             found = arterial.select_aif(
-                four_d, self.valid, self.grid_s, self.pwi.affine, path=self.path, **settings["arterial"]
+                self.sampled, self.valid, self.grid_s, self.pwi.affine, path=self.path, **settings["arterial"]
             )
         elif given.mask is not None:
             mask, faults = match_grid(given.mask, self.pwi)
             self.made.faults += [fault.of("", path=given.name) for fault in faults]
-            found = from_mask(four_d, mask.data & self.valid, self.grid_s, path=given.name)
+            found = from_mask(self.sampled, mask.data & self.valid, self.grid_s, path=given.name)
         else:
             assert given.curve is not None
             found = from_file(given.curve, self.raw_times_s, self.valid.shape, name=given.name)
@@ -194,7 +194,7 @@ class Line:
             curve, _ = to_grid(curve, self.times_s, start_s=0.0, step_s=self.step_s, n_points=len(self.grid_s))
             found = input_function(curve[0], found.voxels, self.grid_s, "file")
         veins = arterial.select_vof(
-            four_d, self.valid, self.grid_s, self.pwi.affine, found, **settings["venous"]
+            self.sampled, self.valid, self.grid_s, self.pwi.affine, found, **settings["venous"]
         )
         if veins is not None and settings["partial_volume"] == "vof":
             found, factor = rescaled(found, veins, self.grid_s)
@@ -209,20 +209,26 @@ class Line:
                 for row, value in zip(self.made.curves, one.curve, strict=True):
                     row[f"{name}_per_s"] = float(value)
 
-    def flow(self, settings: Mapping[str, Any]) -> None:
+    def flow(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Deconvolve: blood flow, blood volume, transit time, time to the residue function's maximum."""
-        residue = deconvolve(self.curves, self.input.curve, step_s=self.step_s, **settings)
-        self.made.facts["method"] = settings["method"]
+        how = settings["deconvolution"]
+        residue = deconvolve(self.curves, self.input.curve, step_s=self.step_s, **how)
+        self.made.facts["method"] = how["method"]
+        self.detected = np.zeros_like(self.valid)
+        self.detected[self.valid] = residue.peak_z >= settings["detection"]["min_peak_z"]
         for name in ("cbf", "cbv", "mtt_s", "tmax_s"):
             self.map(name.removesuffix("_s"), getattr(residue, name))
 
     def leakage(self, settings: Mapping[str, Any]) -> None:
         """Estimate leakage against the healthier hemisphere, as far as it is perfused in time."""
-        reference = self.healthy
-        if "PWI_tmax" in self.made.images:
-            early = reference & (self.made.images["PWI_tmax"].data[self.valid] <= NORMAL_S)
-            reference = early if early.any() else reference
-        k2, _ = boxerman_weisskoff(self.curves, reference=reference, step_s=self.step_s, **settings)
+        tail = {key: settings[key] for key in ("tail_points", "tail_share")}
+        reference = self.healthy & non_enhancing(self.curves, **tail)
+        if not reference.any():
+            reference = self.healthy
+        lag = self.ttp_s - np.median(self.ttp_s[reference])
+        k2, _ = boxerman_weisskoff(
+            self.curves, reference=reference, step_s=self.step_s, effect=settings["effect"], delay_s=lag
+        )
         self.map("k2", k2)
 
 

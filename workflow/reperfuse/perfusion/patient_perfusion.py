@@ -69,7 +69,7 @@ def perfuse(
         line.shapes(bolus, kinetics["shape"])
         try:
             line.arteries(given, aif)
-            line.flow(kinetics["deconvolution"])
+            line.flow(kinetics)
         except Refusal as refusal:
             line.made.faults.append(refusal.fault)
         line.leakage(kinetics["leakage"])
@@ -176,7 +176,7 @@ def _judge(line: Line, core: np.ndarray | None, volumes: Mapping[str, Any], qual
     made, facts = line.made, line.made.facts
     if "PWI_valid" in made.images:
         maps = {name: made.images[f"PWI_{name}"] for name in MEASURED if f"PWI_{name}" in made.images}
-        facts |= perfusion_volumes(maps, line.valid, core, **volumes)
+        facts |= perfusion_volumes(maps, line.valid, core, line.detected, **volumes)
         made.faults += _quality(facts, line.path, **quality)
     codes = dict.fromkeys(fault.code for fault in made.faults)
     facts["flags"] = [FLAGS[code] for code in codes if code in FLAGS]

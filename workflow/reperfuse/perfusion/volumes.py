@@ -41,17 +41,20 @@ RULES: Mapping[str, Rule] = {
 
 
 def perfused_tissue(
-    valid: np.ndarray, cbv: np.ndarray, core: np.ndarray | None, *, csf_share: float
+    valid: np.ndarray, detected: np.ndarray, cbv: np.ndarray, core: np.ndarray | None, *, csf_share: float
 ) -> np.ndarray:
     """Return the voxels whose Tmax means something: blood arrives there, or ischaemia explains that none does.
 
-    Fluid holds no blood, and the residue function of its noise peaks anywhere. Voxels with a CBV below a share of
-    the median of the brain are left out for that reason, but not within the diffusion lesion.
+    Fluid holds no blood, and the residue function of its noise peaks anywhere. Voxels whose residue function does not
+    stand out of noise, or whose CBV is below a share of the median of the brain, are left out for that reason, but
+    not within the diffusion lesion.
 
     Parameters
     ----------
     valid : ndarray of bool, shape (x, y, z)
         Brain with a usable curve.
+    detected : ndarray of bool, shape (x, y, z)
+        Where the residue function peaks above its noise.
     cbv : ndarray, shape (x, y, z)
         In any unit.
     core : ndarray of bool or None
@@ -61,7 +64,7 @@ def perfused_tissue(
     """
     if not valid.any():
         return valid.copy()
-    tissue = valid & (cbv >= csf_share * float(np.median(cbv[valid])))
+    tissue = valid & detected & (cbv >= csf_share * float(np.median(cbv[valid])))
     return tissue if core is None else tissue | (valid & core)
 
 
@@ -113,6 +116,7 @@ def perfusion_volumes(
     maps: Mapping[str, Volume],
     valid: np.ndarray,
     core: np.ndarray | None,
+    detected: np.ndarray | None = None,
     *,
     thresholds_s: Sequence[float],
     rttp_s: float,
@@ -130,6 +134,8 @@ def perfusion_volumes(
         Brain with a usable curve.
     core : ndarray of bool or None
         Diffusion core (cleaned ADC < 620) on the same grid; without it there is no mismatch and no rule.
+    detected : ndarray of bool or None
+        See `perfused_tissue`; everywhere unless given.
     thresholds_s : sequence of float
         Of Tmax; 6 and 10 s are always among what is measured.
     rttp_s : float
@@ -153,7 +159,8 @@ def perfusion_volumes(
     voxel_ml = next(iter(maps.values())).voxel_ml
     cleaning = {"min_component_ml": min_component_ml, "connectivity": connectivity}
     cbv = maps["cbv"].data if "cbv" in maps else None
-    tissue = valid if cbv is None else perfused_tissue(valid, cbv, core, csf_share=csf_share)
+    seen = valid if detected is None else detected
+    tissue = valid if cbv is None else perfused_tissue(valid, seen, cbv, core, csf_share=csf_share)
 
     def ml(mask: np.ndarray) -> float:
         return round(float(np.count_nonzero(mask)) * voxel_ml, 3)
