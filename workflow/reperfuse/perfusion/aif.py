@@ -83,10 +83,11 @@ def select_aif(
 ) -> InputFunction:
     """Find the arterial input function.
 
-    Voxels of the search region lose those with the smallest area, the latest peak and the roughest curve; what
-    peaks with or after the brain's mean, is flat at its top (saturated) or still high at the end is never taken.
-    The rest is split in two by hierarchical clustering, the part with the higher peak (the earlier one where
-    both are alike) is split again, and so on until ``voxels`` are left, whose mean is the curve.
+    Voxels of the search region with the smallest area, the latest peak and the roughest curve are dropped;
+    what peaks with or after the brain's mean, is flat at its top (saturated) or still high at the end is
+    never taken. The rest is split in two by hierarchical clustering, the part with the higher peak (the
+    earlier one where both are alike) is split again, and so on until ``voxels`` are left; their mean is the
+    curve.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def select_vof(
     latest_after_aif_s: float,
     minimum_peak_ratio: float,
 ) -> InputFunction | None:
-    """Find a venous output function: later than the artery, of large area and high peak; None where there is none.
+    """Find a venous output function, later than the artery, of large area and high peak; or None.
 
     Parameters
     ----------
@@ -278,11 +279,14 @@ def _check(
 ) -> None:
     ratio = found.peak_per_s / max(float(tissue.height[0]), 1e-9)
     narrow, wide = fwhm_s
+    times = f"it peaks at {found.ttp_s:.1f} s, the brain's mean at {tissue.ttp_s[0]:.1f} s"
+    height = f"its peak is {ratio:.2f} times that of the brain's mean"
+    width = f"it is {found.fwhm_s:.1f} s wide at half its peak"
     problems = (
-        (found.ttp_s < tissue.ttp_s[0], f"it peaks at {found.ttp_s:.1f} s, the brain's mean at {tissue.ttp_s[0]:.1f} s", "an earlier peak"),
-        (ratio >= minimum_peak_ratio, f"its peak is {ratio:.2f} times that of the brain's mean", f"at least {minimum_peak_ratio:g}"),
-        (narrow <= found.fwhm_s <= wide, f"it is {found.fwhm_s:.1f} s wide at half its peak", f"{narrow:g} to {wide:g} s"),
-    )  # fmt: skip
+        (found.ttp_s < tissue.ttp_s[0], times, "an earlier peak"),
+        (ratio >= minimum_peak_ratio, height, f"at least {minimum_peak_ratio:g}"),
+        (narrow <= found.fwhm_s <= wide, width, f"{narrow:g} to {wide:g} s"),
+    )
     for held, problem, expected in problems:
         if not held:
             raise Refusal("E144", path=path, problem=problem, expected=expected)

@@ -17,7 +17,7 @@ Source = Literal["automatic", "mask", "file"]
 
 @dataclass(frozen=True)
 class Peak:
-    """The first passage of n curves, each of shape (n,): height in 1/s, time and full width at half maximum in s.
+    """The highest peaks of n curves, each field of shape (n,): 1/s, s, and full width at half maximum in s.
 
     ``fwhm_s`` is NaN where a curve does not fall to half its peak on both sides.
     """
