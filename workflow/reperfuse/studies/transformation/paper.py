@@ -15,13 +15,33 @@ COLUMNS = (
 ).split()
 # What a reader must know of single rows.
 NOTES: Mapping[str, str] = {
-    "linear": "paper: on equal numbers of voxels, chance is an average precision of 0.5, so that 0.444 with an AUC of "
-    "0.585 cannot be of such a sample",
-    "srkda": "paper: an AUC above that of lstm_pwi with an average precision 0.12 lower is not plausible on equal numbers of "
-    "voxels",
-    "roi_k2": "paper: from the literature, of regions; here the mean K2 of a patient's tissue with Tmax > 6 s, the same for "
-    "each of the patient's voxels, so that it cannot tell places apart",
+    "roi_k2": "paper: from the literature, of regions; here the mean K2 of a patient's tissue with Tmax > 6 s, the "
+    "same for each of the patient's voxels, so that it cannot tell places apart",
 }
+
+
+def lowest_precision(auc: float) -> float:
+    """Return an average precision below which none can be, given the AUC, on as many positives as negatives.
+
+    With f the false positive rate at the true positive rate t, AUC = 1 − ∫f dt and AP = ∫t/(t + f) dt. Without
+    asking that f rises, the smallest AP has t + f = c √t, so that c = (3/2)(3/2 − AUC) and AP = 2/(3c).
+    """
+    return 4 / (9 * (1.5 - auc))
+
+
+def _doubt(paper: PaperTable, name: str) -> str:
+    """Return what speaks against a pair of numbers being of a balanced sample."""
+    try:
+        auc, precision = (float(paper.of(name, key).split()[0]) for key in ("auc", "average_precision"))
+    except (IndexError, ValueError):
+        return ""
+    least = lowest_precision(auc)
+    if precision >= least:
+        return ""
+    return (
+        f"paper: with an AUC of {auc:.3f} on equal numbers of voxels no average precision can be below {least:.3f}, so "
+        f"that {precision:.3f} is of another sample, or a mean over such"
+    )
 
 
 def table(balanced: Mapping[str, Judged], paper: PaperTable) -> list[Row]:
@@ -36,7 +56,7 @@ def table(balanced: Mapping[str, Judged], paper: PaperTable) -> list[Row]:
     known = [entry.configuration for entry in paper.entries if entry.configuration != EVERYONE]
     rows = []
     for name in dict.fromkeys([*known, *balanced]):
-        row: Row = {"configuration": name, "note": NOTES.get(name, "")}
+        row: Row = {"configuration": name, "note": NOTES.get(name) or _doubt(paper, name)}
         row["paper_auc"] = paper.of(name, "auc")
         row["paper_average_precision"] = paper.of(name, "average_precision")
         if name in balanced:

@@ -52,6 +52,53 @@ class Seen:
     regions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+def of_patients(
+    labels: Mapping[str, int],
+    records: Mapping[str, Mapping[str, Record]],
+    files: Iterable[Path],
+    clinical: Mapping[str, Mapping[str, Any]],
+    atlases: Mapping[str, Atlas],
+    statistics: Mapping[str, Any],
+) -> dict[str, Seen]:
+    """Return what is known of each patient who has a perfusion image.
+
+    Parameters
+    ----------
+    labels : mapping
+        participant_id → 1 for HT.
+    records : mapping
+        participant_id → step → record; read are ``register``, ``normalise`` and ``lesions``.
+    files : iterable of Path
+        What `perfusion` and `normalise` wrote, each in a folder of the patient's name.
+    clinical, atlases
+    statistics : mapping
+        Section ``statistics``: the limits of classes.
+    """
+    limits = {key: statistics[key] for key in ("petechia_ml", "solid_percent", "ph2_percent", "remote_mm")}
+    mine: dict[str, dict[str, Path]] = {}
+    for path in files:
+        mine.setdefault(path.parent.name, {})[path.name.removesuffix(".nii.gz")] = path
+    found = {}
+    for who, label in sorted(labels.items()):
+        paths = mine.get(who, {})
+        if "PWI_brain" not in paths:
+            continue
+        facts = {step: record.get("facts", {}) for step, record in records.get(who, {}).items()}
+        regions = regions_on_pwi(
+            atlases, paths["PWI_brain"], facts.get("normalise", {}), facts.get("register", {}), paths.values()
+        )
+        found[who] = of_patient(
+            paths, facts.get("lesions", {}), clinical.get(who, {}), label, **limits, regions=regions
+        )
+    return found
+
+
+def scanners(records: Mapping[str, Mapping[str, Record]]) -> dict[str, str]:
+    """Return participant_id → maker of the scanner, where the perfusion record says so."""
+    found = {who: steps.get("perfusion", {}).get("facts", {}).get("vendor") for who, steps in records.items()}
+    return {who: str(vendor) for who, vendor in found.items() if vendor}
+
+
 def of_patient(
     images: Mapping[str, Path],
     lesions: Record,
@@ -113,7 +160,7 @@ def infarct_of(lesions: Record) -> tuple[float | None, str]:
 
 
 def regions_on_pwi(
-    atlases: Mapping[str, Atlas], grid: Volume, normalised: Record, registered: Record, paths: Iterable[Path]
+    atlases: Mapping[str, Atlas], grid: Path, normalised: Record, registered: Record, paths: Iterable[Path]
 ) -> dict[str, np.ndarray]:
     """Return each atlas's labels on the PWI grid; nothing where a transform is missing.
 
@@ -121,8 +168,8 @@ def regions_on_pwi(
     ----------
     atlases : mapping
         In the space of the template.
-    grid : Volume
-        Any image on the PWI grid.
+    grid : Path
+        Of any image on the PWI grid.
     normalised, registered : mapping
         Facts of `normalise` and `register`.
     paths : iterable of Path
@@ -134,7 +181,8 @@ def regions_on_pwi(
         return {}
     # The image that was normalised lies elsewhere than PWI: its RAS mm are those that the warp starts from.
     through = invert(np.asarray(normalised["to_reference"], dtype=float)) @ invert(matrix)
-    like = Volume(np.zeros(grid.data.shape[:3], dtype=np.int32), through @ grid.affine)
+    image = read_made(grid)
+    like = Volume(np.zeros(image.data.shape[:3], dtype=np.int32), through @ image.affine)
     return {
         name: from_template(atlas.labels, like, warp, interpolation="nearest").data
         for name, atlas in atlases.items()

@@ -17,7 +17,8 @@ from reperfuse.studies.transformation.judge import Case
 
 Row = dict[str, Any]
 COLUMNS = (
-    "target configuration variable level n n_positive n_voxels auc ci_low ci_high average_precision prevalence p_differs"
+    "target configuration variable level n n_positive n_voxels auc ci_low ci_high average_precision prevalence "
+    "p_differs"
 ).split()
 
 
