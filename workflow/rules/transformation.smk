@@ -36,6 +36,7 @@ rule transformation_judge:
         ],
         voxels=[out(f"transformation/voxels/fold-{fold}.parquet") for fold in TRANSFORMATION_FOLDS],
         paper=ROOT / "resources/papers/transformation.tsv",
+        checklist=ROOT / "resources/tripod_ai.tsv",
     output:
         record=record("transformation_judge"),
         predictions=out("transformation/predictions.tsv"),

@@ -92,7 +92,7 @@ def diffusion_maps(b0: Array, trace: Array, brain: Array) -> Array:
 
 def diffusion(maps: Array, at: Array) -> Array:
     """Return (n, 18) of `diffusion_maps` at voxels (n, 3): nine of b0, then nine of the trace."""
-    return patches(maps, at).reshape(len(at), -1)
+    return patches(maps, at).reshape(len(at), maps.shape[-1] * len(NEIGHBOURS))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,6 @@
+from reperfuse.core.job import Job
+
+job = Job(snakemake)
+
+with job:
+    pass
