@@ -1,6 +1,0 @@
-from reperfuse.core.job import Job
-
-job = Job(snakemake)
-
-with job:
-    pass
