@@ -16,7 +16,7 @@ from tests.workspace import Workspace
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 ACCOUNTING = True
-IMAGING = ("prepare", "register", "normalise", "lesions")
+IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
 
 
 def components(patients: int) -> tuple[str, ...]:

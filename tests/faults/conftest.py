@@ -16,7 +16,7 @@ import yaml
 from reperfuse.core.tables import read_table
 from reperfuse.imaging.volume import encode
 from tests.faults import dataset_cases as dataset
-from tests.faults import geometry_cases  # noqa: F401 (the cases of all three modules register themselves)
+from tests.faults import geometry_cases, perfusion_cases  # noqa: F401 (the cases of all modules register themselves)
 from tests.faults.build_faults import CASES, ROOT, Patient, phantom, put
 
 PARTS = ("Snakefile", "workflow", "scripts", "envs", "profiles", "requirements", "config")
@@ -24,6 +24,12 @@ PARTS = ("Snakefile", "workflow", "scripts", "envs", "profiles", "requirements",
 # would find a relation between noise and anything.
 CHEAP = {
     "normalise": {"resolution_mm": 4, "affine_iterations": [0], "syn_iterations": [0], "min_nmi": 1.0},
+    # The series are short, and their voxels as large as a hemisphere's arteries are wide.
+    "perfusion": {
+        "kinetics": {"resampling": {"n_points": 25}},
+        "aif": {"arterial": {"minimum_peak_ratio": 1.0}},
+        "quality": {"min_rttp_dice": 0},
+    },
     "register": {"iterations": [20, 10], "shrink_factors": [2, 1], "smoothing_mm": [4, 2], "bins": 16},
 }
 PAGES = ("sub-planted", "sub-e103truncatedflair")

@@ -223,7 +223,8 @@ def _drop(
     kept = np.flatnonzero((area >= np.percentile(area, area_percent)) & (area > 0))
     late = peak_of(curves[kept], times_s).ttp_s
     kept = kept[late <= np.percentile(late, 100 - late_percent)]
-    scaled = curves[kept] / area[kept, None]
+    # By the peak, not the area: a narrow bolus, which is what is looked for, would count as rough.
+    scaled = curves[kept] / curves[kept].max(axis=1, keepdims=True)
     slope = np.diff(scaled, axis=1) / np.diff(times_s)
     rough = (np.diff(slope, axis=1) ** 2).sum(axis=1)
     return kept[rough <= np.percentile(rough, 100 - rough_percent)]

@@ -14,7 +14,7 @@ from reperfuse.imaging.lesion import measure
 from reperfuse.perfusion.grid import carry
 from reperfuse.perfusion.inputs import Inputs
 from reperfuse.perfusion.line import Given, Line, Perfused
-from reperfuse.perfusion.volumes import perfusion_volumes
+from reperfuse.perfusion.volumes import RULES, perfusion_volumes
 
 MEASURED = ("cbv", "tmax", "rttp")
 # In a word, for tables and studies: what the faults of this step say of the series.
@@ -71,7 +71,7 @@ def perfuse(
             line.arteries(given, aif)
             line.flow(kinetics)
         except Refusal as refusal:
-            line.made.faults.append(refusal.fault)
+            line.made.faults.append(refusal.fault.of("", path=given.name if given else path))
         line.leakage(kinetics["leakage"])
     except Refusal as refusal:
         line.made.faults.append(refusal.fault)
@@ -188,7 +188,7 @@ def _quality(
     *,
     max_held_percent: float,
     min_valid_percent: float,
-    max_rttp_difference_ml: float,
+    min_rttp_dice: float,
 ) -> list[Fault]:
     faults = []
     held, n_points = facts["held_points"], facts["n_points"]
@@ -198,8 +198,10 @@ def _quality(
     if facts["valid_percent"] < min_valid_percent:
         values = {"percent": f"{facts['valid_percent']:.1f}", "limit": f"{min_valid_percent:g}"}
         faults.append(Fault("W152", path, values))
-    apart = abs(facts.get("agreement", {}).get("rttp_minus_tmax6_ml", 0.0))
-    if apart > max_rttp_difference_ml:
-        values = {"difference_ml": f"{apart:.0f}", "limit": f"{max_rttp_difference_ml:g}"}
+    volumes, overlap = facts["volumes_ml"], facts.get("agreement", {}).get("dice", 1.0)
+    larger = max((ml for name, ml in volumes.items() if name.startswith(("tmax6", "rttp"))), default=0.0)
+    # Of a few voxels no overlap can be asked.
+    if overlap < min_rttp_dice and larger >= RULES["defuse3"].mismatch_ml:
+        values = {"dice": f"{overlap:.2f}", "limit": f"{min_rttp_dice:g}"}
         faults.append(Fault("W151", path, values))
     return faults
