@@ -1,10 +1,8 @@
-"""The training loop: it learns, resumes to the bit, and stops where numbers end."""
+"""The training loop: it learns, repeats itself to the bit, averages, and stops where numbers end."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,63 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from reperfuse.core.errors import Refusal
-from reperfuse.learning.training import CHECKPOINT, train
-
-X = torch.from_numpy(np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32))
-Y = (X[:, :1] - 2 * X[:, 1:2] > 0).float()
-SETTINGS = {"epochs": 4, "seed": 3, "device": "cpu", "devices": 1, "precision": "32-true"}
-SETTINGS |= {"clip_norm": 5.0, "every": 2, "ema_decay": 0.0}
-
-
-class Interrupted(Exception):
-    """What a cluster does to a job."""
-
-
-@dataclass
-class Small:
-    """Dropout, momentum, a schedule, batch statistics, and augmentation from all three generators."""
-
-    module: nn.Module
-    stop_at: int = -1
-    spoil_at: int = -1
-    calls: int = 0
-
-    def optimiser(self):
-        found = torch.optim.Adam(self.module.parameters(), lr=0.05)
-        return found, torch.optim.lr_scheduler.StepLR(found, 1, gamma=0.7)
-
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(X)).numpy()
-        for rows in np.array_split(order, 5):
-            noise = 0.01 * torch.randn(1) + 0.01 * np.random.normal() + 0.01 * random.random()  # noqa: NPY002
-            yield X[rows] + noise.float(), Y[rows]
-
-    def loss(self, module, batch) -> Tensor:
-        self.calls += 1
-        if self.calls == self.stop_at:
-            raise Interrupted
-        x, y = batch
-        found = nn.functional.binary_cross_entropy_with_logits(module(x), y)
-        return found * float("nan") if self.calls == self.spoil_at else found
-
-
-def small(**changed: int) -> Small:
-    torch.manual_seed(0)
-    return Small(
-        nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1)),
-        **changed,
-    )
-
-
-def bits(module: nn.Module) -> dict[str, bytes]:
-    return {name: tensor.numpy().tobytes() for name, tensor in module.state_dict().items()}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], list[float]]:
-    task = small()
-    history = train(task, **SETTINGS, folder=tmp_path_factory.mktemp("whole"))
-    return bits(task.module), history
+from reperfuse.learning import training
+from reperfuse.learning.averaging import Average
+from reperfuse.learning.checkpoint import CHECKPOINT, HISTORY
+from reperfuse.learning.training import train
+from tests.learning.tasks import SETTINGS, X, Y, adversarial, bits, plain, small
 
 
 def test_the_loss_falls_and_the_network_is_left_in_evaluation_mode(tmp_path: Path) -> None:
@@ -80,70 +26,113 @@ def test_the_loss_falls_and_the_network_is_left_in_evaluation_mode(tmp_path: Pat
     assert task.calls == 60
 
 
-# Before any checkpoint, in the middle of an epoch and off the checkpoints, at the edge of one, at the end.
-@pytest.mark.parametrize("stop_at", [2, 8, 10, 11, 20])
-def test_a_training_that_was_interrupted_ends_at_the_same_bits(
-    whole: tuple[dict[str, bytes], list[float]],
-    tmp_path: Path,
-    stop_at: int,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(Interrupted):
-        train(small(stop_at=stop_at), **SETTINGS, folder=tmp_path)
-    torch.manual_seed(99)  # whatever ran between
-    again = small()
-    history = train(again, **SETTINGS, folder=tmp_path)
-    assert bits(again.module) == whole[0]
-    assert history == whole[1]
-    done = stop_at - 1  # a checkpoint every 2 steps and after each epoch of 5
-    assert again.calls == 20 - max(done // 2 * 2, done // 5 * 5)
-    assert ("resumed" in capsys.readouterr().out) == (stop_at > 2)
+@pytest.mark.parametrize("make", [small, adversarial])
+def test_two_trainings_are_the_same_to_the_bit(make, tmp_path: Path) -> None:
+    tasks = [make(), make()]
+    first, second = (train(task, **SETTINGS, folder=tmp_path / str(i)) for i, task in enumerate(tasks))
+    assert first == second and bits(tasks[0].module) == bits(tasks[1].module)
+    files = [{path.name: path.read_bytes() for path in (tmp_path / i).iterdir()} for i in "01"]
+    assert files[0] == files[1] and set(files[0]) == {CHECKPOINT, HISTORY}
 
 
-def test_mixed_precision_learns_too_and_keeps_its_weights_in_float32(tmp_path: Path) -> None:
+def test_another_seed_gives_another_network(tmp_path: Path) -> None:
+    tasks = [small(), small()]
+    for seed, task in enumerate(tasks):
+        train(task, **{**SETTINGS, "seed": seed}, folder=tmp_path / str(seed))
+    assert bits(tasks[0].module) != bits(tasks[1].module)
+
+
+def test_it_takes_the_steps_of_a_loop_written_by_hand(tmp_path: Path) -> None:
+    task, by_hand = plain(), plain()
+    history = train(task, **{**SETTINGS, "clip_norm": 0.1, "epochs": 2}, folder=tmp_path)
+    optimiser, schedule = by_hand.optimiser()
+    from reperfuse.learning.batches import drawn
+
+    for epoch in range(2):
+        losses = []
+        for batch in drawn(by_hand.batches, SETTINGS["seed"], epoch, 0):
+            optimiser.zero_grad()
+            loss = by_hand.loss(by_hand.module, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(by_hand.module.parameters(), 0.1)
+            optimiser.step()
+            losses += [float(loss.detach())] * len(batch["x"])
+        schedule.step()
+        assert history[epoch] == pytest.approx(np.mean(losses), rel=1e-6)
+    assert bits(task.module) == bits(by_hand.module)
+
+
+def test_each_turn_changes_its_own_network_and_has_its_own_losses(tmp_path: Path) -> None:
+    task = adversarial()
+    history = train(task, **SETTINGS, folder=tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert all(line["losses"].keys() == {"coder", "judge"} for line in lines)
+    assert history == [line["losses"]["coder"] for line in lines]
+    assert history[-1] < history[0] and task.calls == 40
+
+    frozen = adversarial()
+    frozen.turns = lambda: adversarial.__globals__["Adversarial"].turns(frozen)[:1]  # type: ignore[method-assign]
+    before = frozen.module.judge.weight.clone()
+    train(frozen, **SETTINGS, folder=tmp_path / "one")
+    assert torch.equal(frozen.module.judge.weight, before), "it has gradients, but not its turn"
+
+
+def test_what_is_left_is_the_average_of_the_weights(tmp_path: Path) -> None:
+    last, averaged = plain(), plain()
+    train(last, **SETTINGS, folder=tmp_path / "0")
+    train(averaged, **{**SETTINGS, "ema_decay": 0.5}, folder=tmp_path / "1")
+    seen: list[Tensor] = []
+    by_hand = plain()
+    inner = by_hand.loss
+
+    def watched(module, batch):
+        seen.append(by_hand.module[0].weight.detach().clone())
+        return inner(module, batch)
+
+    by_hand.loss = watched  # type: ignore[method-assign]
+    train(by_hand, **SETTINGS, folder=tmp_path / "2")
+    expected = seen[0]
+    for step, weight in enumerate([*seen[1:], last.module[0].weight.detach()], 1):
+        keep = min(0.5, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * weight
+    torch.testing.assert_close(averaged.module[0].weight.detach(), expected)
+    assert not torch.equal(averaged.module[0].weight, last.module[0].weight)
+
+
+def test_what_is_frozen_is_not_averaged() -> None:
+    module = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
+    assert Average(module, 0.9).weights.keys() == {"1.weight", "1.bias"}
+    assert not Average(module, 0.0).weights
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_mixed_precision_learns_too_and_keeps_its_weights_in_float32(precision: str, tmp_path: Path) -> None:
     task = small()
-    history = train(task, **{**SETTINGS, "precision": "bf16-mixed"}, folder=tmp_path)
+    history = train(task, **{**SETTINGS, "epochs": 8, "precision": precision}, folder=tmp_path)
     assert history[-1] < history[0]
     assert {one.dtype for one in task.module.parameters()} == {torch.float32}
 
 
+def test_a_scaled_gradient_that_overflows_leaves_its_step_out(tmp_path: Path) -> None:
+    """The scale begins at 65536: half precision holds no gradient beyond 1 then."""
+    task = plain()
+    inner = task.loss
+    task.loss = lambda module, batch: 1000 * inner(module, batch)  # type: ignore[method-assign]
+    history = train(task, **{**SETTINGS, "epochs": 12, "precision": "16-mixed"}, folder=tmp_path)
+    scale = torch.load(tmp_path / CHECKPOINT, weights_only=True)["states"]["scaler"]["scale"]
+    assert 1 <= scale < 65536 and history[-1] < history[0]
+
+
 def test_what_a_cluster_says_of_its_tasks_does_not_matter(
-    whole: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    here, there = small(), small()
+    train(here, **SETTINGS, folder=tmp_path / "0")
     for name, value in {"NTASKS": "2", "JOB_NAME": "x", "JOB_ID": "1", "PROCID": "1", "LOCALID": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    task = small()
-    train(task, **SETTINGS, folder=tmp_path)
-    assert bits(task.module) == whole[0]
-
-
-def test_a_finished_training_is_not_repeated(whole: tuple, tmp_path: Path) -> None:
-    train(small(), **SETTINGS, folder=tmp_path)
-    again = small()
-    assert train(again, **SETTINGS, folder=tmp_path) == whole[1]
-    assert again.calls == 0 and bits(again.module) == whole[0]
-
-
-def test_another_seed_gives_another_network(whole: tuple, tmp_path: Path) -> None:
-    task = small()
-    train(task, **{**SETTINGS, "seed": 4}, folder=tmp_path)
-    assert bits(task.module) != whole[0]
-
-
-def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_keeps_the_last_checkpoint(
-    whole: tuple, tmp_path: Path
-) -> None:
-    with pytest.raises(
-        Refusal, match=r"E170.*the loss became nan at step 9, in epoch 2.*learning rate"
-    ) as refused:
-        train(small(spoil_at=9), **SETTINGS, folder=tmp_path)
-    assert refused.value.fault.values["step"] == 9
-    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert kept["progress"]["step"] == 8
-    assert all(tensor.isfinite().all() for tensor in kept["states"]["module"].values())
-    again = small()
-    train(again, **SETTINGS, folder=tmp_path)
-    assert bits(again.module) == whole[0]
+    train(there, **SETTINGS, folder=tmp_path / "1")
+    assert bits(here.module) == bits(there.module)
 
 
 def test_a_gradient_that_is_not_finite_is_never_taken(tmp_path: Path) -> None:
@@ -156,30 +145,14 @@ def test_a_gradient_that_is_not_finite_is_never_taken(tmp_path: Path) -> None:
     assert not (tmp_path / CHECKPOINT).exists()
 
 
-def test_a_damaged_checkpoint_is_no_end(
-    whole: tuple, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / CHECKPOINT).write_bytes(b"PK\x03\x04 half a file")
-    task = small()
-    train(task, **SETTINGS, folder=tmp_path)
-    assert bits(task.module) == whole[0]
-    assert "training begins anew" in capsys.readouterr().out
-
-
 def test_what_the_process_had_is_left_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(11)
     expected = torch.rand(3)
+    task = small()
     torch.manual_seed(11)
-    train(small_with_seed_kept(), **{**SETTINGS, "epochs": 1}, folder=tmp_path)
+    train(task, **{**SETTINGS, "epochs": 1}, folder=tmp_path)
     torch.testing.assert_close(torch.rand(3), expected)
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-def small_with_seed_kept() -> Small:
-    state = torch.get_rng_state()
-    task = small()
-    torch.set_rng_state(state)
-    return task
 
 
 def test_without_a_batch_there_is_nothing_to_train_on(tmp_path: Path) -> None:
@@ -187,3 +160,25 @@ def test_without_a_batch_there_is_nothing_to_train_on(tmp_path: Path) -> None:
     task.batches = lambda epoch: iter(())  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="no batch"):
         train(task, **SETTINGS, folder=tmp_path)
+
+
+def test_a_batch_of_different_lengths_is_a_mistake(tmp_path: Path) -> None:
+    task = small()
+    task.batches = lambda epoch: [(X, Y[:3])]  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"\[3, 20\] samples"):
+        train(task, **SETTINGS, folder=tmp_path)
+
+
+def test_the_log_has_a_json_line_for_each_epoch_and_says_in_between_where_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(small(), **{**SETTINGS, "epochs": 1}, folder=tmp_path / "0")
+    [line] = capsys.readouterr().out.splitlines()
+    said = json.loads(line)
+    assert said["epoch"] == 1 and said["losses"].keys() == {"loss"} and said["seconds"] >= 0
+    assert "seconds" not in (tmp_path / "0" / HISTORY).read_text()
+    monkeypatch.setattr(training, "SAY_EVERY_S", -1.0)
+    train(small(), **{**SETTINGS, "epochs": 1}, folder=tmp_path / "1")
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:5]] == [
+        f"epoch 1, batch {i}" for i in range(1, 6)
+    ]

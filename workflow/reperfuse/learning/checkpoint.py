@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +90,9 @@ def save(folder: Path, of: Mapping[str, str], progress: Progress, parts: Mapping
     ``history.jsonl`` has a line for each epoch and no time, so that a training that was interrupted leaves the same.
     """
     states = {name: part.state_dict() for name, part in parts.items()}
-    with atomic(folder / CHECKPOINT) as partial:
-        torch.save({"of": dict(of), "progress": vars(progress), "states": states}, partial)
+    # By a stream: given a path, torch writes the temporary name into the file, which would never be the same twice.
+    with atomic(folder / CHECKPOINT) as partial, partial.open("wb") as stream:
+        torch.save({"of": dict(of), "progress": vars(progress), "states": states}, stream)
     lines = [json.dumps({"epoch": i, "losses": one}) + "\n" for i, one in enumerate(progress.history, 1)]
     write_text(folder / HISTORY, "".join(lines))
 
@@ -115,11 +115,14 @@ def resume(
     path = folder / CHECKPOINT
     if not path.is_file():
         return Progress(), None
-    try:
-        found = torch.load(path, weights_only=True, map_location="cpu")
-        before, progress, states = found["of"], Progress(**found["progress"]), found["states"]
-    except (RuntimeError, EOFError, LookupError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        return Progress(), Fault("W140", path.name, {"why": type(error).__name__})
+    with path.open("rb") as stream:
+        try:
+            found = torch.load(stream, weights_only=True, map_location="cpu")
+            before, progress, states = found["of"], Progress(**found["progress"]), found["states"]
+        except (
+            Exception
+        ) as error:  # what a damaged file makes of torch's reader is not foreseen; the system's too
+            return Progress(), Fault("W140", path.name, {"why": type(error).__name__})
     differ = sorted(name for name in {**of, **before} if of.get(name) != before.get(name))
     if differ:
         return Progress(), Fault("W170", path.name, {"differ": ", ".join(differ)})

@@ -16,6 +16,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from reperfuse.core.errors import Refusal
@@ -41,15 +42,17 @@ def told(then: Callable[[int], Any]) -> Iterator[None]:
 
 def fabric_of(device: str, devices: int, precision: Any) -> Fabric:
     """Return what knows devices and precision; what a cluster's scheduler sets in the environment is not for it."""
-    alone = LightningEnvironment()
+    plugins: list[Any] = [LightningEnvironment()]
+    if precision == "16-mixed":  # by name, Fabric would take bfloat16 for it on the CPU
+        plugins, precision = [*plugins, MixedPrecision(precision, device)], None
     # Buffers are the loop's business: a device without a sample takes no part in the network's own exchange.
-    several = DDPStrategy(start_method="spawn", broadcast_buffers=False)
+    several = DDPStrategy(start_method="spawn", forward_sync_buffers=False)
     return Fabric(
         accelerator=device,
         devices=devices,
         strategy=several if devices > 1 else "auto",
         precision=precision,
-        plugins=[alone],
+        plugins=plugins,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -150,8 +151,12 @@ def _train(fabric: Fabric, task: Task | TaskOfTurns, *, settings: Settings) -> l
                     raise SystemExit(TOLD_TO_END)
             if not progress.batch:
                 raise ValueError("there is no batch to train on")
-            for schedule in schedules:
-                schedule.step()
+            with (
+                warnings.catch_warnings()
+            ):  # where it was resumed at the epoch's end, no optimiser has stepped yet
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+                for schedule in schedules:
+                    schedule.step()
             progress.end_epoch()
             if first:
                 save(folder, of, progress, parts)
@@ -181,7 +186,7 @@ class Log:
         if fault:
             self._say(f"{fault.sentence}")
         if progress.step:
-            self._say(f"resumed in epoch {progress.epoch + 1}, after step {progress.step}")
+            self._say(f"resumed after {progress.epoch} epochs, {progress.step} steps in all")
 
     def step(self, progress: Progress) -> None:
         """Say where it is, if nothing was said for a while."""
