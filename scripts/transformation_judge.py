@@ -20,7 +20,7 @@ with job:
     atlases, faults = read_atlases(snakemake.config["atlases"])
     job.note(faults)
     files = job.files_of("perfusion", "normalise")
-    case = report.case_of(section, manifest, seen.scanners(records))
+    case = report.case_of(section, manifest)
     labels = report.labels_of(voxels, case.clinical, section["variable"])
     known = seen.of_patients(labels, records, files, case.clinical, atlases, section["statistics"])
     found = report.judged(

@@ -39,7 +39,8 @@ def checklist_facts(
         "outcome": "Haemorrhagic transformation in a voxel, from a mask on the follow-up GRE carried to the PWI grid. "
         f"{section.get('title_note', '')}".strip(),
         "predictors": "Concentration–time curves of 3 × 3 voxels, arterial input function, b0 and b1000 of 3 × 3 "
-        "voxels; in one configuration also age, glucose and NIHSS. Treatment, reperfusion grade and the GRE are no predictors.",
+        "voxels; in one configuration also age, glucose and NIHSS. Treatment, reperfusion grade and the GRE are no "
+        "predictors.",
         "analysis_split": f"{section['n_folds']} folds of patients stratified by haemorrhagic transformation, groups "
         f"({section['group']}) together.",
         "predictor_handling": "Scaled by means and SD of the training voxels; diffusion by the median of the "

@@ -12,7 +12,7 @@ from reperfuse.core.seeds import seed_of
 from reperfuse.core.tables import cell
 from reperfuse.evaluation import tripod, voxel_tables
 from reperfuse.evaluation.interface import COLUMNS as PREDICTION_COLUMNS
-from reperfuse.evaluation.reported import EVERYONE, PaperTable
+from reperfuse.evaluation.reported import PaperTable
 from reperfuse.imaging.atlas import Atlas
 from reperfuse.studies.transformation import burden, judge, patients, strata
 from reperfuse.studies.transformation import paper as table_1
@@ -20,11 +20,15 @@ from reperfuse.studies.transformation.checklist import checklist_facts
 from reperfuse.studies.transformation.judge import TARGETS, Case
 from reperfuse.studies.transformation.predicted import BALANCED, DENSE, Predicted
 from reperfuse.studies.transformation.seen import Seen
+from reperfuse.studies.transformation.summary import summary_of
 
 Row = dict[str, Any]
-SOURCE = "Yu et al., MICCAI 2019, pp. 177–185"
 LEFT_OUT_COLUMNS = ("participant_id", "stage", "reason")
 LEAKAGE_COLUMNS = "fold configuration object n_fits n_seen_min n_seen_max n_overlap".split()
+METRICS_SHOWN = (
+    "configuration metric estimator estimate ci_low ci_high interval prevalence n_patients_positive".split()
+)
+COMPARISONS_SHOWN = "target metric first second test role difference ci_low ci_high p p_adjusted".split()
 SEARCHED_COLUMNS = "fold configuration parameters auc chosen".split()
 
 
@@ -37,13 +41,10 @@ class Judged:
     assumptions: Row
 
 
-def case_of(section: Mapping[str, Any], manifest: Mapping[str, Any], scanners: Mapping[str, str]) -> Case:
-    """Return what the judge needs beside predictions; ``scanners`` is participant_id → maker, from the images."""
-    clinical = {who: dict(row) for who, row in manifest["clinical"].items()}
-    for who, vendor in scanners.items():
-        row = clinical.setdefault(who, {})
-        row["vendor"] = row.get("vendor") or vendor
-    return Case(section["primary"], section["comparator"], clinical, section["statistics"], section["salt"])
+def case_of(section: Mapping[str, Any], manifest: Mapping[str, Any]) -> Case:
+    """Return what the judge needs beside predictions."""
+    known, asked = manifest["clinical"], section["statistics"]
+    return Case(section["primary"], section["comparator"], known, asked, section["salt"])
 
 
 def labels_of(
@@ -189,81 +190,6 @@ def searched(folds: Sequence[Mapping[str, Any]]) -> list[Row]:
     return rows
 
 
-def summary_of(
-    found: Mapping[str, Mapping[str, voxel_tables.Judged]],
-    metrics: Sequence[Row],
-    labels: Mapping[str, int],
-    case: Case,
-    section: Mapping[str, Any],
-    folds: Sequence[Mapping[str, Any]],
-    out: Sequence[Row],
-    paper: PaperTable,
-    assumed: Mapping[str, Any],
-) -> Row:
-    """Return ``summary.json``."""
-    note = section.get("title_note", "")
-    return {
-        "title": "Haemorrhagic transformation, voxel by voxel, from perfusion and diffusion"
-        + (f" ({note})" if note else ""),
-        "n": len(labels),
-        "n_positive": sum(labels.values()),
-        "target": TARGETS[BALANCED],
-        "metric": "auc",
-        "primary": {"first": case.primary, "second": case.comparator},
-        "primary_test": judge.PRIMARY_TEST,
-        "main": list(found[TARGETS[BALANCED]]),
-        "voxels": {target: next(iter(few.values())).voxels.counts() for target, few in found.items() if few},
-        "external": {},
-        "notices": notices(metrics, case, folds, out),
-        "stamps": [note] if note else [],
-        "power": {},
-        "sources": {"paper": SOURCE, "patients in the paper": paper.of(EVERYONE, "n")},
-        "assumptions": dict(assumed),
-    }
-
-
-def notices(
-    metrics: Sequence[Row], case: Case, folds: Sequence[Mapping[str, Any]], out: Sequence[Row]
-) -> list[str]:
-    """Return what a reader has to know before the numbers."""
-    value = {
-        (row["target"], row["metric"], row["estimator"]): row
-        for row in metrics
-        if row["configuration"] == case.primary and row["estimate"] is not None
-    }
-    balanced, whole = TARGETS[BALANCED], TARGETS[DENSE]
-    found = []
-    if (pooled := value.get((balanced, "auc", "pooled"))) and (
-        inside := value.get((balanced, "auc", "within_patient"))
-    ):
-        found.append(
-            f"{case.primary} has an AUC of {pooled['estimate']:.3f} over all voxels of the balanced sample and of "
-            f"{inside['estimate']:.3f} inside patients with HT: only the latter says where it will bleed."
-        )
-    for target in (balanced, whole):
-        if row := value.get((target, "average_precision", "pooled")):
-            found.append(
-                f"Average precision of {case.primary}, {target}: {row['estimate']:.3f} at a prevalence of "
-                f"{row['prevalence']:.4f}, which is what chance gives."
-            )
-    if not value:
-        found.append(f"{case.primary}, the primary configuration, could not be judged.")
-    absent = {
-        name
-        for facts in folds
-        for name, about in facts.get("configurations", {}).items()
-        if "not_fitted" in about
-    }
-    if absent:
-        found.append(f"Not fitted in at least one fold: {', '.join(sorted(absent))}.")
-    empty = [str(facts["fold"]) for facts in folds if "not_fitted" in facts]
-    if empty:
-        found.append(f"Nothing was fitted for fold {', '.join(empty)}.")
-    if late := sum(row["stage"] == "perfusion" for row in out):
-        found.append(f"{late} eligible patients were left out for their perfusion series; see left-out.tsv.")
-    return found
-
-
 def markdown(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Return the main results as Markdown.
 
@@ -298,22 +224,12 @@ def markdown(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return "\n".join(text)
 
 
-METRICS_SHOWN = (
-    "configuration metric estimator estimate ci_low ci_high interval prevalence n_patients_positive".split()
-)
-COMPARISONS_SHOWN = "target metric first second test role difference ci_low ci_high p p_adjusted".split()
-
-
 def _shown(value: Any) -> str:
     text = cell(value)
     try:
         number = float(text)
     except ValueError:
         return text.replace("|", "\\|")
-    return (
-        text
-        if text.isdigit() or not text.strip("-").isascii()
-        else f"{number:.3g}"
-        if abs(number) < 0.1
-        else f"{number:.3f}"
-    )
+    if text.isdigit():
+        return text
+    return f"{number:.3g}" if abs(number) < 0.1 else f"{number:.3f}"

@@ -93,12 +93,6 @@ def of_patients(
     return found
 
 
-def scanners(records: Mapping[str, Mapping[str, Record]]) -> dict[str, str]:
-    """Return participant_id → maker of the scanner, where the perfusion record says so."""
-    found = {who: steps.get("perfusion", {}).get("facts", {}).get("vendor") for who, steps in records.items()}
-    return {who: str(vendor) for who, vendor in found.items() if vendor}
-
-
 def of_patient(
     images: Mapping[str, Path],
     lesions: Record,
