@@ -72,7 +72,7 @@ def notices(
                 f"Average precision of {case.primary}, {target}: {row['estimate']:.3f} at a prevalence of "
                 f"{row['prevalence']:.4f}, which is what chance gives."
             )
-    if not value:
+    if (balanced, "auc", "pooled") not in value:
         found.append(f"{case.primary}, the primary configuration, could not be judged.")
     fitted = [one for facts in folds for one in facts.get("configurations", {}).items()]
     absent = {name for name, about in fitted if "not_fitted" in about}
