@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reperfuse.evaluation.inputs import Floats
@@ -77,28 +79,38 @@ def _fold(path: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def _one(tables: list, name: str) -> Predicted:
-    parts, folds = [], {}
-    for table, fold in tables:
-        chosen = np.asarray(table.column("set").to_numpy(zero_copy_only=False)) == name
-        part = {key: table.column(key).to_numpy(zero_copy_only=False)[chosen] for key in table.column_names}
-        folds.update(dict.fromkeys(np.unique(part["participant_id"]).tolist(), fold))
-        parts.append(part)
+def _one(tables: list[tuple[pa.Table, int]], name: str) -> Predicted:
+    parts = [(table.filter(pc.equal(table.column("set"), name)), fold) for table, fold in tables]
+    # Names are counted once per table: there are millions of rows.
+    coded = [part.column("participant_id").combine_chunks().dictionary_encode() for part, _ in parts]
+    folds: dict[str, int] = {}
+    for one, (_, fold) in zip(coded, parts, strict=True):
+        folds.update(dict.fromkeys(one.dictionary.to_pylist(), fold))
     patients = tuple(sorted(folds))
-    names = list(dict.fromkeys(key for part in parts for key in part if key not in KEYS))
+    place = {who: index for index, who in enumerate(patients)}
+    owner = [
+        np.array([place[who] for who in one.dictionary.to_pylist()], dtype=np.intp)[one.indices.to_numpy()]
+        for one in coded
+    ]
 
     def joined(key: str, kind: type) -> np.ndarray:
-        found = [
-            part[key].astype(kind) if key in part else np.full(len(part["y_true"]), np.nan) for part in parts
-        ]
-        return np.concatenate(found).astype(kind) if found else np.empty(0, dtype=kind)
+        found = [_column(part, key) for part, _ in parts]
+        return np.concatenate([one.astype(kind) for one in found]) if found else np.empty(0, dtype=kind)
 
+    names = dict.fromkeys(key for part, _ in parts for key in part.column_names if key not in KEYS)
     scores = {key: joined(key, np.float32) for key in names}
     return Predicted(
         patients,
         tuple(folds[one] for one in patients),
-        np.searchsorted(np.array(patients, dtype=str), joined("participant_id", str)).astype(np.intp),
+        np.concatenate(owner) if owner else np.empty(0, dtype=np.intp),
         np.stack([joined(axis, np.int16) for axis in "xyz"], axis=1),
         joined("y_true", np.int8),
         {key: score for key, score in scores.items() if np.isfinite(score).any()},
     )
+
+
+def _column(part: pa.Table, key: str) -> np.ndarray:
+    """Return a column, NaN where there is nothing."""
+    if key not in part.column_names:
+        return np.full(part.num_rows, np.nan)
+    return np.asarray(part.column(key).to_numpy())
