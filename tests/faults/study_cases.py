@@ -92,7 +92,7 @@ def carried_out(
 
 def page_of(done: Done, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the study's page without its figures."""
-    monkeypatch.setattr("reperfuse.reporting.study_page.draw", lambda view: {})
+    monkeypatch.setattr("reperfuse.reporting.study_page.draw", lambda *_: {})
     target = done.folder / "report/outcome.html"
     target.parent.mkdir()
     study_page(read_view(done.folder), target, study="outcome", home="index.html")

@@ -44,7 +44,7 @@ def made(view: StudyView, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time, and not every test is about them."""
-    monkeypatch.setattr("reperfuse.reporting.study_page.draw", lambda view: {})
+    monkeypatch.setattr("reperfuse.reporting.study_page.draw", lambda *_: {})
 
 
 def test_every_table_of_the_folder_is_read(view: StudyView) -> None:

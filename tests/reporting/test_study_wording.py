@@ -35,7 +35,7 @@ def _tests(*names: str, role: str = "primary", split: str = "cv") -> list[dict[s
 
 
 def _html(view: StudyView, root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("reperfuse.reporting.study_page.draw", lambda view: {})
+    monkeypatch.setattr("reperfuse.reporting.study_page.draw", lambda *_: {})
     return study_page(view, root / "report/x.html", study="x", home="")[-1].read_text(encoding="utf-8")
 
 

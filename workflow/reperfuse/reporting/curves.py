@@ -35,7 +35,7 @@ ALL, NONE = "treat all", "treat none"
 
 def roc(view: StudyView) -> Drawn:
     """Return ROC curves of pooled out-of-fold predictions, the primary comparison heavy, with their AUC."""
-    points = _by_configuration([r for r in view.roc if r.get("split", "cv") == "cv"], "fpr", "tpr")
+    points = by_configuration([r for r in view.roc if r.get("split", "cv") == "cv"], "fpr", "tpr")
     names = [name for name in view.order(view.main or points) if name in points]
     if not names:
         return Drawn(
@@ -152,7 +152,7 @@ def _scores(axes: Axes, view: StudyView, name: str) -> None:
 
 def decision(view: StudyView) -> Drawn:
     """Return net benefit against the threshold probability, with treating all and treating none."""
-    points = _by_configuration(view.decision, "threshold", "net_benefit")
+    points = by_configuration(view.decision, "threshold", "net_benefit")
     names = [name for name in view.order(points) if name not in (ALL, NONE)]
     if not names:
         return Drawn(note="No decision curve is drawn: decision.tsv holds no net benefit.")
@@ -197,7 +197,7 @@ def permutation(view: StudyView) -> Drawn:
     """Return the distribution of AUC under shuffled labels, with the observed value."""
     draws = {
         name: ([a for d, a in pairs if d > 0], [a for d, a in pairs if d == 0])
-        for name, pairs in _by_configuration(view.permutation, "draw", "auc").items()
+        for name, pairs in by_configuration(view.permutation, "draw", "auc").items()
     }
     names = view.order(name for name, (null, _) in draws.items() if null)
     if not names:
@@ -229,7 +229,8 @@ def permutation(view: StudyView) -> Drawn:
         return finished(figure, view, label="AUC under shuffled labels", note=note)
 
 
-def _by_configuration(rows: Rows, first: str, second: str) -> dict[str, list[tuple[float, float]]]:
+def by_configuration(rows: Rows, first: str, second: str) -> dict[str, list[tuple[float, float]]]:
+    """Return the pairs of two columns, by configuration; rows without both numbers are left out."""
     found: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         if pair := numbers(row, first, second):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from xml.sax.saxutils import escape
 
 from markupsafe import Markup
@@ -37,7 +38,9 @@ from reperfuse.reporting.study_words import (
     primary_sentences,
 )
 
-FIGURES = {
+# Name → how it is drawn, and the table that it is drawn from.
+Figures = Mapping[str, tuple[Callable[..., Drawn], str]]
+FIGURES: Figures = {
     "roc": (curves.roc, "roc.tsv"),
     "fold_spread": (study_plots.fold_spread, "metrics-by-fold.tsv"),
     "calibration": (curves.calibration, "calibration.tsv"),
@@ -50,13 +53,19 @@ FIGURES = {
 }
 
 
-def draw(view: StudyView) -> dict[str, Drawn]:
+def draw(view: StudyView, figures: Figures = FIGURES) -> dict[str, Drawn]:
     """Return every figure by name; one that cannot be drawn holds the sentence that says why."""
-    return {name: make(view) for name, (make, _) in FIGURES.items()}
+    return {name: make(view) for name, (make, _) in figures.items()}
 
 
 def study_page(
-    view: StudyView, target: Path, *, study: str, home: str, mapped: Mapping[str, Images] | None = None
+    view: StudyView,
+    target: Path,
+    *,
+    study: str,
+    home: str,
+    mapped: Mapping[str, Images] | None = None,
+    parts: type[Parts] | None = None,
 ) -> list[Path]:
     """Write a study's page, and its figures as files of their own.
 
@@ -72,14 +81,16 @@ def study_page(
     mapped : mapping, optional
         File of a row of ``saliency.tsv`` → images ``map``, ``adc``, ``brain``, ``lesion``; pictures go to
         ``<results>/<study>/saliency``.
+    parts : type, optional
+        What the page consists of; a study of patients and their outcome unless given.
 
     Returns
     -------
     list of Path
         The written files, the page last.
     """
-    target = Path(target)
-    drawn = draw(view)
+    target, parts = Path(target), parts or Parts
+    drawn = draw(view, parts.figures)
     written = []
     for name, figure in drawn.items():
         path = target.parent.parent / study / "figures" / f"{name}.svg"
@@ -89,7 +100,7 @@ def study_page(
         else:
             # A figure of an earlier run would contradict the page.
             path.unlink(missing_ok=True)
-    cases = Cases(target.parent.parent, study, view, mapped or {})
+    cases = parts.pictures(target.parent.parent, study, view, mapped or {})
     n, positive = view.summary.get("n"), view.summary.get("n_positive")
     lead = fragment(
         "study_lead.html.j2",
@@ -100,7 +111,7 @@ def study_page(
         target=view.target,
     )
     title = str(view.summary.get("title") or study)
-    sections = _Parts(view, study, drawn, cases).all()
+    sections = parts(view, study, drawn, cases).all()
     write_text(target, page(title=title, lead=lead, sections=sections, script=True, home=home))
     return [*written, *cases.written, target]
 
@@ -113,8 +124,15 @@ def _file(svg: str, stamps: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """The parts of the page, in order; each is there in every study, so that an absence is seen."""
+class Parts:
+    """The parts of the page, in order; each is there in every study, so that an absence is seen.
+
+    A study of another kind has a class of its own, with its figures, its pictures and how to read them.
+    """
+
+    figures: ClassVar[Figures] = FIGURES
+    readings: ClassVar[Mapping[str, Sequence[str]]] = READING
+    pictures: ClassVar[type[Cases]] = Cases
 
     view: StudyView
     study: str
@@ -219,7 +237,7 @@ class _Parts:
         given = [tables.html(table, self.view) for table in shown if table.rows]
         drawn = self.drawn.get(figure, Drawn())
         seen = bool(given or drawn.svg)
-        guide = READING.get(anchor, ()) if reading is None else reading
+        guide = self.readings.get(anchor, ()) if reading is None else reading
         html = fragment(
             "study_block.html.j2",
             # What cannot be seen needs no guide to it.
@@ -227,7 +245,7 @@ class _Parts:
             svg=Markup(drawn.svg),
             note=drawn.note or ("" if seen else absent),
             name=figure,
-            source=FIGURES[figure][1] if figure else "",
+            source=self.figures[figure][1] if figure else "",
             study=self.study,
             tables=given,
             after=after,

@@ -74,14 +74,20 @@ class Cases:
         File of a row → images.
     """
 
+    name = "saliency"
+
     def __init__(self, results: Path, study: str, view: StudyView, mapped: Mapping[str, Images]) -> None:
-        self.results, self.folder, self.view, self.mapped = results, f"{study}/saliency", view, mapped
+        self.results, self.folder, self.view, self.mapped = results, f"{study}/{self.name}", view, mapped
         self.written: list[Path] = []
+
+    def clear(self) -> None:
+        """Remove the pictures of an earlier run."""
+        for old in sorted((self.results / self.folder).glob("*.webp")):
+            old.unlink()
 
     def html(self) -> Markup:
         """Write the pictures and return their part of the page; pictures of an earlier run are removed."""
-        for old in sorted((self.results / self.folder).glob("*.webp")):
-            old.unlink()
+        self.clear()
         cases = [case for row in self.view.saliency if (case := self._case(row))]
         return fragment("study_saliency.html.j2", cases=cases, stamps=self.view.stamps)
 
@@ -102,13 +108,14 @@ class Cases:
             "stability": number(row.get("stability"), 2)
             if to_float(row.get("stability")) is not None
             else "",
-            "plain": self._put(drawn.plain),
-            "covered": self._put(drawn.covered),
+            "plain": self.put(drawn.plain),
+            "covered": self.put(drawn.covered),
             "limit": f"{drawn.limit:.2g}",
             "file": f"{self.folder}/{row['file']}",
         }
 
-    def _put(self, picture: Picture) -> dict[str, Any]:
+    def put(self, picture: Picture) -> dict[str, Any]:
+        """Write a picture, and return what the macro ``stack`` takes."""
         target = self.results / self.folder / picture.name
         write_bytes(target, picture.content)
         self.written.append(target)

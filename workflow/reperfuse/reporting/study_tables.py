@@ -181,7 +181,7 @@ def external_tables(view: StudyView) -> list[Table]:
     for split in dict.fromkeys(r["split"] for r in others):
         mine = [r for r in others if r["split"] == split]
         caption = f"{split.partition(':')[2] or split}: differences in {measure(view)} of frozen models"
-        made.append(_compared(view, mine, caption))
+        made.append(compared_table(view, mine, caption))
     return [*made, domain_table(view)]
 
 
@@ -251,10 +251,11 @@ def sweep_table(view: StudyView) -> Table:
 
 def comparisons_table(view: StudyView) -> Table:
     """Return every test of every cross-validated comparison, those of the primary comparison first."""
-    return _compared(view, view.internal_comparisons, f"Differences in {measure(view)} and their tests")
+    return compared_table(view, view.internal_comparisons, f"Differences in {measure(view)} and their tests")
 
 
-def _compared(view: StudyView, comparisons: Sequence[Mapping[str, str]], caption: str) -> Table:
+def compared_table(view: StudyView, comparisons: Sequence[Mapping[str, str]], caption: str) -> Table:
+    """Return every test of some comparisons, those of the primary comparison first."""
     rows = []
     # Within a comparison the declared test leads; sorting keeps all else as it stands.
     declared = {"primary": view.declared_test}

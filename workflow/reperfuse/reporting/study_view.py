@@ -202,13 +202,18 @@ def paper_value(text: str) -> Paper:
 
 def read_view(folder: str | Path) -> StudyView:
     """Read the tables of a study's folder; a table that is absent, or an empty marker, has no rows."""
+    return StudyView(**read_tables(folder, StudyView))
+
+
+def read_tables(folder: str | Path, kind: type[StudyView]) -> dict[str, Any]:
+    """Return summary and tables of a folder, by the fields of a view."""
     root = Path(folder)
     found: dict[str, Any] = {"summary": read_json_or(root / "summary.json", {})}
-    for name in (f.name for f in fields(StudyView) if f.name != "summary"):
+    for name in (f.name for f in fields(kind) if f.name != "summary"):
         path = root / f"{name.replace('_', '-')}.tsv"
         if path.is_file() and path.stat().st_size:
             found[name] = _first_repeat(path) if name == "predictions" else read_table(path)
-    return StudyView(**found)
+    return found
 
 
 def _first_repeat(path: Path) -> list[Row]:

@@ -14,6 +14,7 @@ TEST_NAMES = {
     "corrected_t": "corrected resampled t",
     "corrected_t_repeats": "corrected t over all repeats",
     "naive_t": "naive t over folds",
+    "patient_bootstrap": "bootstrap over patients",
 }
 TEST_MEANINGS = {
     "delong": "DeLong: the two AUCs of the same patients, pooled out-of-fold predictions",
@@ -23,8 +24,10 @@ TEST_MEANINGS = {
     "cross-validation; it hangs less on one way of drawing folds, and on noise finds differences too often",
     "naive_t": "naive t over folds: ignores that folds share patients and so finds differences too easily; "
     "shown as a warning only",
+    "patient_bootstrap": "bootstrap over patients: whole patients are drawn again with all their voxels, the same "
+    "for both models, because voxels of one patient are alike",
 }
-POOLED_TESTS = ("delong", "label_swap")
+POOLED_TESTS = ("delong", "label_swap", "patient_bootstrap")
 # What is compared, other than pooled values: its estimator, and its name.
 FOLD_TESTS = {
     "corrected_t": ("fold_mean", "mean over folds"),
