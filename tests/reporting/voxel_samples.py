@@ -34,9 +34,10 @@ COLUMNS = {
     "severity": "configuration quantity against subset estimate ci_low ci_high interval n note",
     "burden": "configuration atlas label name side eloquent n_patients n_with_ht observed_ml predicted_ml "
     "predicted_corrected_ml spearman ci_low ci_high",
-    "searched": "configuration fold parameter value auc chosen",
-    "left_out": "participant_id reason",
-    "leakage": "configuration object n_fits n_seen_min n_seen_max n_overlap",
+    "searched": "fold configuration parameters auc chosen",
+    "left_out": "participant_id stage reason",
+    "leakage": "fold configuration object n_fits n_seen_min n_seen_max n_overlap",
+    "tripod": "item section topic text status",
     "predictions": "participant_id session_id target configuration split repeat fold y_true y_score",
 }
 N, POSITIVE, FOLDS = 30, 12, 5
@@ -50,15 +51,20 @@ def plausible(*, empty: bool = False) -> dict[str, Any]:
         _metrics(t, name, None if empty else value, paper, random)
         if not empty:
             _curves(t, name, value)
-        seen = {"n_fits": FOLDS, "n_seen_min": 24, "n_seen_max": 24, "n_overlap": 0}
-        t["leakage"] += [{"configuration": name, "object": "scaler", **seen}]
-        t["searched"].append(
-            {"configuration": name, "fold": 1, "parameter": "C", "value": 1.0, "auc": 0.8, "chosen": True}
-        )
+        for fold, n in ((1, 24), (2, 25)):
+            seen = {"fold": fold, "n_fits": 1, "n_seen_min": n, "n_seen_max": n, "n_overlap": 0}
+            t["leakage"].append({"configuration": name, "object": "scaler", **seen})
+        found = {"fold": 1, "configuration": name, "parameters": '{"C": 1}', "auc": 0.8, "chosen": True}
+        t["searched"].append(found)
     if not empty:
         _people(t, random)
         _rest(t, random)
-    t["left_out"] = [{"participant_id": f"sub-9{i}", "reason": "no bolus was found"} for i in range(3)]
+    t["left_out"] = [
+        {"participant_id": f"sub-9{i}", "stage": "perfusion", "reason": "no bolus"} for i in range(3)
+    ]
+    t["tripod"] = [
+        {"item": "1", "section": "Title", "topic": "Title", "text": "", "status": "to be completed"}
+    ]
     t["summary"] = {
         "title": "Haemorrhagic transformation by voxel",
         "n": N,
@@ -85,16 +91,14 @@ def _metrics(t: dict[str, Any], name: str, value: float | None, paper: str, rand
             for estimator, half in (("pooled", 0.06), ("pooled_voxels", 0.005), ("within_patient", 0.08)):
                 if estimator == "within_patient" and metric != "auc":
                     continue
-                inside = estimator == "within_patient" and known
-                row = {
-                    "metric": metric,
-                    "estimator": estimator,
-                    "estimate": (value or 0) - 0.1 if inside else middle,
-                }
+                if estimator == "within_patient" and middle is not None:
+                    middle -= 0.1
+                row = {"metric": metric, "estimator": estimator, "estimate": middle}
                 row |= {"ci_low": None if middle is None else middle - half * factor}
                 row |= {"ci_high": None if middle is None else min(middle + half * factor, 1.0)}
                 row["paper"] = paper if metric == "auc" and estimator == "pooled" and share == 0.5 else ""
                 t["metrics"].append(head | row)
+            middle = None if value is None else value * factor
             t["metrics"].append(
                 head | {"metric": metric, "estimator": "fold_mean", "estimate": middle}
                 | {"fold_sd": 0.05 if known else None}

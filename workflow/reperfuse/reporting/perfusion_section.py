@@ -106,7 +106,7 @@ def _own(record: Mapping[str, Any]) -> list[Finding]:
 def flag_sentences(facts: Mapping[str, Any]) -> list[str]:
     """Return what the step's quality flags mean; a flag that this catalogue lacks stands as it is."""
     flags = [str(flag) for flag in facts.get("flags") or ()]
-    return [FLAGS.get(flag.replace(" ", "_"), flag.replace("_", " ")) for flag in dict.fromkeys(flags)]
+    return [FLAGS.get(flag, flag.replace("_", " ")) for flag in dict.fromkeys(flags)]
 
 
 def spike_mm(facts: Mapping[str, Any]) -> float | None:

@@ -44,18 +44,15 @@ RULE_MEANINGS = {
     "clinical criteria.",
 }
 SOURCES = {"automatic": "found automatically", "mask": "given mask", "file": "given curve"}
-# The words that a step uses for its flags, and what a reader has to know.
+# The words that the step uses for its flags, and what a reader has to know.
 FLAGS = {
     "motion": "The head moved during the series: read the maps with the motion plot beside them.",
-    "truncated": "The series ends before the bolus has passed: CBV, MTT and leakage are less certain.",
-    "short": "The series is shorter than the curves that are made of it: the last value is held.",
-    "held": "The series is shorter than the curves that are made of it: the last value is held.",
-    "small_aif": "The arterial input function rests on few voxels.",
-    "late_aif": "The arterial input function peaks late: Tmax may be too short.",
-    "no_aif": "No artery could be found: there are no CBF, MTT and Tmax, and no mismatch from them.",
-    "no_vof": "No vein could be found.",
-    "weak_bolus": "The bolus lowers the signal little: maps are noisy.",
-    "clamped": "In many voxels the signal was too low to be turned into concentration.",
-    "disagreement": "Tmax and rTTP disagree: doubt the arterial input function.",
-    "partial_coverage": "The follow-up image does not cover the whole brain.",
+    "no timing": "When the time points were taken, or the echo time, is not known: there are no curves and no maps.",
+    "no bolus": "No bolus was found, or it was there from the first time points: there is no baseline, and there are "
+    "no maps.",
+    "no AIF": "No artery could be found: there are no CBF, CBV, MTT and Tmax, and no mismatch from them.",
+    "truncated bolus": "The series ends before the bolus has passed: CBV, MTT and leakage are less certain.",
+    "short series": "The series is shorter than the curves that are made of it: the last value is held.",
+    "rTTP and Tmax disagree": "rTTP, which needs no artery, and Tmax disagree: doubt the arterial input function.",
+    "unusable voxels": "Many voxels of the brain have no usable curve; they are grey on the maps.",
 }

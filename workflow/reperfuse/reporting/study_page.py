@@ -133,6 +133,7 @@ class Parts:
     figures: ClassVar[Figures] = FIGURES
     readings: ClassVar[Mapping[str, Sequence[str]]] = READING
     pictures: ClassVar[type[Cases]] = Cases
+    audit: ClassVar[Callable[..., tables.Table]] = staticmethod(listing.leakage_table)
 
     view: StudyView
     study: str
@@ -294,5 +295,5 @@ class Parts:
             said = (
                 f"Do not trust these results: fitted objects that have seen whom they predict for: {leaks}."
             )
-        table = listing.leakage_table(self.view)
-        return self._part("Leakage audit", "leakage", table, reading=[said], absent="No audit was recorded.")
+        absent = "No audit was recorded."
+        return self._part("Leakage audit", "leakage", self.audit(self.view), reading=[said], absent=absent)

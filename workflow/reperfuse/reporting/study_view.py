@@ -36,9 +36,9 @@ METRIC_NAMES = {
     "ece": "ECE",
 }
 _TERMS = {"mrs_prestroke": "mRS before the stroke", "thrive": "THRIVE", "span100": "SPAN-100"}
-_TERMS |= {"mrs": "mRS", "sbp": "systolic blood pressure"}
+_TERMS |= {"mrs": "mRS", "sbp": "systolic blood pressure", "tmax": "Tmax", "srkda": "SR-KDA"}
 _TERM = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(_TERMS)})(?![A-Za-z0-9])")
-_ACRONYMS = ("mri", "nihss", "adc", "auc", "pca", "svm", "dwi", "flair")
+_ACRONYMS = "mri nihss adc auc pca svm dwi flair lstm pwi aif cbf cbv mtt k2 roi tici".split()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +39,7 @@ class VoxelParts(Parts):
     figures: ClassVar[Figures] = FIGURES
     readings: ClassVar[Mapping[str, Sequence[str]]] = READING
     pictures: ClassVar[type[Cases]] = Maps
+    audit: ClassVar[Callable[..., tables.Table]] = staticmethod(voxels.leakage_table)
 
     view: VoxelView
 
@@ -100,6 +101,9 @@ class VoxelParts(Parts):
                 ),
                 listing.assumptions_table(view.summary.get("sources") or {}, "Sources"),
                 absent="None was recorded.",
+            ),
+            self._part(
+                "TRIPOD+AI", "tripod", listing.tripod_table(view), absent="The checklist was not filled in."
             ),
             self._said("Limitations", "limitations", LIMITS),
         ]

@@ -98,6 +98,7 @@ def _precision(axes: Axes, mine: VoxelView, title: str) -> None:
         # At the true prevalence the curves lie in the lowest hundredths of a linear axis.
         axes.set_yscale("log")
         axes.set_ylim(base / 2, 1.05)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
         axes.set_ylim(-0.01, 1.01)
     axes.set_title(title, loc="left", fontsize=9)

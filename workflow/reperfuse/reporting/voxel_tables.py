@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reperfuse.core.tables import Row
 from reperfuse.reporting.pages import number, to_float
-from reperfuse.reporting.study_tables import Cell, Table, cell, configured, estimated, p_value
+from reperfuse.reporting.study_tables import Cell, Table, cell, configured, estimated, p_value, stacked
 from reperfuse.reporting.study_view import count, limits, mean_sd, readable
 from reperfuse.reporting.voxel_view import BALANCED, DENSE, PATIENT, VoxelView
 
@@ -39,43 +39,27 @@ def paper_table(view: VoxelView) -> Table:
     mine = view.on(BALANCED)
     rows = []
     for name in mine.main:
-        auc, ap, voxels, fold = (
-            mine.estimate(name, metric, estimator)
-            for metric, estimator in (
-                ("auc", "pooled"),
-                ("average_precision", "pooled"),
-                ("auc", "pooled_voxels"),
-                ("auc", "fold_mean"),
-            )
-        )
-        ap_fold = mine.estimate(name, "average_precision", "fold_mean")
-        rows.append(
-            [
-                configured(mine, name),
-                Cell(auc.get("paper", "")),
+        auc, ap = (mine.estimate(name, metric, "pooled") for metric in ("auc", "average_precision"))
+        cells = [configured(mine, name)]
+        for metric, pooled in (("auc", auc), ("average_precision", ap)):
+            fold, voxels = (mine.estimate(name, metric, one) for one in ("fold_mean", "pooled_voxels"))
+            cells += [
+                Cell(pooled.get("paper", "")),
                 Cell(mean_sd(fold), fold.get("estimate", "")),
-                estimated(auc),
-                Cell(limits(voxels)),
-                Cell(ap.get("paper", "")),
-                Cell(mean_sd(ap_fold), ap_fold.get("estimate", "")),
-                estimated(ap),
-                share(ap.get("prevalence")),
-                Cell(count(auc.get("n")), auc.get("n")),
+                stacked(pooled, 3),
+                Cell(limits(voxels), None, "quiet"),
             ]
-        )
-    heads = (
-        "System",
-        "AUC in the paper",
-        "AUC, mean ± SD over folds",
-        "AUC, pooled (95 % CI over patients)",
-        "95 % CI over voxels, optimistic",
-        "AP in the paper",
-        "AP, mean ± SD over folds",
-        "AP, pooled (95 % CI over patients)",
-        "Prevalence",
-        "Voxels",
-    )
-    return Table("Table 1 of the paper and ours, balanced sample of voxels", heads, rows)
+        rows.append([*cells, share(ap.get("prevalence")), Cell(count(auc.get("n")), auc.get("n"))])
+    heads = ["System"]
+    for short in ("AUC", "AP"):
+        heads += [
+            f"{short} in the paper",
+            f"{short}, mean ± SD over folds",
+            f"{short}, pooled (CI over patients)",
+        ]
+        heads += [f"{short}, CI over voxels, optimistic"]
+    heads += ["Prevalence", "Voxels"]
+    return Table("Table 1 of the paper and ours, balanced sample of voxels; intervals of 95 %", heads, rows)
 
 
 def dense_table(view: VoxelView) -> Table:
@@ -258,10 +242,39 @@ def patients_table(view: VoxelView) -> Table:
 
 def left_out_tables(view: VoxelView) -> list[Table]:
     """Return why patients are not in the study, counted and one by one."""
-    reasons = Counter(r.get("reason", "") for r in view.left_out)
-    counted = [[Cell(reason), cell(n, 0)] for reason, n in reasons.most_common()]
+    reasons = Counter((r.get("reason", ""), r.get("stage", "")) for r in view.left_out)
+    counted = [[Cell(reason), Cell(stage), cell(n, 0)] for (reason, stage), n in reasons.most_common()]
     each = listed(view.left_out, "Left out, each patient", folded=True)
-    return [Table("Left out, by reason", ("Reason", "Patients"), counted), each]
+    return [Table("Left out, by reason", ("Reason", "Stage", "Patients"), counted, frozenset({1})), each]
+
+
+def leakage_table(view: VoxelView) -> Table:
+    """Return what each fitted object has seen, all folds together."""
+    merged: dict[tuple[str, str], list[Row]] = {}
+    for row in view.leakage:
+        merged.setdefault((row["configuration"], row["object"]), []).append(row)
+    rows = []
+    for (name, thing), mine in merged.items():
+        known = {
+            key: [v for r in mine if (v := to_float(r.get(key))) is not None]
+            for key in ("n_fits", "n_seen_min", "n_seen_max", "n_overlap")
+        }
+        overlap = sum(known["n_overlap"]) if len(known["n_overlap"]) == len(mine) else None
+        kind = "quiet" if overlap is None else "failed" if overlap else "passed"
+        rows.append(
+            [
+                configured(view, name),
+                Cell(thing),
+                cell(sum(known["n_fits"]), 0),
+                cell(min(known["n_seen_min"], default=None), 0),
+                cell(max(known["n_seen_max"], default=None), 0),
+                Cell(count(overlap), None, kind),
+            ]
+        )
+    heads = ("Configuration", "Fitted object", "Fits", "Patients seen, least", "Most", "Also predicted")
+    return Table(
+        "Patients that each fitted object has seen, all folds", heads, rows, frozenset({1}), folded=True
+    )
 
 
 def listed(rows: Sequence[Row], caption: str, *, folded: bool = False) -> Table:
