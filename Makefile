@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster chaos lint acute-dwi soop soop-outcome weights bench null-cohorts docs lock pins slurm clean
+.PHONY: help install demo test test-cluster chaos lint acute-dwi soop soop-outcome weights bench null-cohorts transformation-phantom docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -58,6 +58,11 @@ bench: $(VENV)/.dev ## measure what it costs, side by side; writes docs/performa
 
 null-cohorts: $(VENV)/.default ## what the outcome study's tests say of noise; writes docs/results
 	$(BIN)/python tests/studies/outcome/null_cohorts.py docs/results/null-cohorts.md
+
+transformation-phantom: $(VENV)/.default build/transformation/.cohort ## the protocol of the paper on 40 synthetic patients; writes docs/results; about half an hour
+	$(BIN)/snakemake transformation --cores $(CORES) --configfile config/papers/transformation.yaml config/phantom.yaml
+	$(BIN)/python tests/studies/transformation/against_truth.py build/transformation/results \
+		build/transformation/truth docs/results/transformation.md "make transformation-phantom"
 
 docs: $(VENV)/.default ## write config/README.md from the schemas
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings
@@ -121,4 +126,10 @@ demo/.cohort: $(PHANTOM) | $(VENV)/.default
 build/tiny/.cohort: $(PHANTOM) | $(VENV)/.default
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom build/tiny/bids build/tiny/truth \
 		n=4 'shape=[32, 36, 12]' 'spacing_mm=[6.5, 6.5, 12]'
+	@touch $@
+
+# Seed 8 is the first of which ten patients with haemorrhage can take part, one for each fold.
+build/transformation/.cohort: $(PHANTOM) | $(VENV)/.default
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom build/transformation/bids build/transformation/truth \
+		n=40 seed=8 pwi_missing_mild=0 pwi_missing_other=0 left_before_j1=0 'mcar={gre: 0, flair: 1, t1w: 1}'
 	@touch $@
