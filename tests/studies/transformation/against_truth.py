@@ -1,8 +1,8 @@
 """How near the transformation study comes to what the synthetic cohort's planted law allows; writes a page.
 
-The law knows what no image of J0 shows: the infarct at 24 h, which reperfusion decides, and the leakage without noise. A voxel's
-score is the planted chance that the patient bleeds, times the planted probability of the voxel, carried from the GRE to the PWI
-grid by the true positions. It is judged on the voxels of the study's own tables.
+The law knows what no image of J0 shows: the infarct at 24 h, which reperfusion decides, and the leakage without noise.
+A voxel's score is the planted chance that the patient bleeds, times the planted probability of the voxel, carried from
+the GRE to the PWI grid by the true positions. It is judged on the voxels of the study's own tables.
 Run: make transformation-phantom
 """
 
@@ -41,8 +41,13 @@ def planted(truth: Path, work: Path, who: str, at: np.ndarray, chance: float) ->
 
 def compared(results: Path, truth: Path) -> dict[str, dict[str, tuple[float | None, int]]]:
     """Return set → configuration → AUC and number of voxels; the law is called ``planted law``."""
-    chances = {row["participant_id"]: float(row["ht_probability"]) for row in read_table(truth / "cohort.tsv")}
-    parts = [pq.read_table(path).to_pandas() for path in sorted((results / "transformation/voxels").glob("*.parquet"))]
+    chances = {
+        row["participant_id"]: float(row["ht_probability"]) for row in read_table(truth / "cohort.tsv")
+    }
+    parts = [
+        pq.read_table(path).to_pandas()
+        for path in sorted((results / "transformation/voxels").glob("*.parquet"))
+    ]
     found: dict[str, dict[str, tuple[float | None, int]]] = {}
     for kind in ("balanced", "dense"):
         scores: dict[str, list[np.ndarray]] = {}
@@ -67,15 +72,15 @@ def page(results: Path, truth: Path, command: str) -> str:
     lines = [
         "# Haemorrhagic transformation on the synthetic cohort",
         "",
-        f"Written by `{command}`: the protocol of Yu et al. (`config/papers/transformation.yaml`) on 40 synthetic patients",
-        "(seed 8, the first of which ten with haemorrhage can take part), 64×64×20 voxels of 3.5×3.5×6.5 mm, so that all voxels with",
-        "haemorrhage are far fewer than the paper's 25 000. What was planted there is simpler than a brain.",
-        f"{len(patients)} patients took part.",
+        f"Written by `{command}`: the protocol of Yu et al. (`config/papers/transformation.yaml`) on 40 synthetic",
+        f"patients (seed 8, the first of which ten with haemorrhage can take part), of whom {len(patients)} took part.",
+        "Images have 64×64×20 voxels of 3.5×3.5×6.5 mm, so that all voxels with haemorrhage are fewer than the paper has.",
+        "What was planted there is simpler than a brain.",
         "",
         "## Beside the planted law",
         "",
-        "AUC over all voxels of all folds, and its share of what the law that drew the haemorrhage comes to. The law knows the",
-        "infarct at 24 h, which no image of J0 shows.",
+        "AUC over all voxels of all folds, and its share of what the law that drew the haemorrhage comes to. The law",
+        "knows the infarct at 24 h, which no image of J0 shows.",
         "",
         "| voxels | configuration | AUC | of the law |",
         "|---|---|---|---|",
@@ -88,7 +93,10 @@ def page(results: Path, truth: Path, command: str) -> str:
             lines.append(f"| {kind} ({n}) | {name} | {shown} |")
     rows = {name: value or 0.0 for name, (value, _) in found["balanced"].items()}
     held = rows[PRIMARY] >= WANTED * rows["planted law"]
-    lines += ["", f"`{PRIMARY}` {'reaches' if held else 'does not reach'} 95 % of the law on the balanced sample."]
+    lines += [
+        "",
+        f"`{PRIMARY}` {'reaches' if held else 'does not reach'} 95 % of the law on the balanced sample.",
+    ]
     for peer in PEERS:
         if peer in rows:
             than = "no worse" if rows[PRIMARY] >= rows[peer] else f"worse by {rows[peer] - rows[PRIMARY]:.3f}"

@@ -46,7 +46,7 @@ def test_every_configuration_predicts_the_sample_and_finds_what_was_planted(made
 
 
 def test_nobody_is_on_both_sides_and_the_record_says_who_was_seen(made: tuple[Any, ...]) -> None:
-    asked, cohort, _, done = made
+    _, cohort, _, done = made
     held = {who for who, fold in cohort.folds.items() if fold == 1}
     for model in done.models.values():
         assert model.seen == set(cohort.folds) - held
@@ -77,7 +77,7 @@ def test_relatives_on_both_sides_end_the_run(made: tuple[Any, ...], tmp_path: Pa
 
 
 def test_whole_brains_agree_with_the_sample_and_the_likelihood_map(made: tuple[Any, ...]) -> None:
-    asked, _, paths, done = made
+    _, _, paths, done = made
     by_patient = {(one.participant_id, one.kind): one for one in done.rows}
     for who in ("sub-00", "sub-06"):
         few, whole = by_patient[who, "balanced"], by_patient[who, "dense"]

@@ -18,8 +18,8 @@ from reperfuse.studies.transformation.recurrent import Recurrent, network
 from reperfuse.studies.transformation.systems import Fitted
 
 APART = {
-    "linear": "its coefficients are kept in no bundle; it is fitted again in seconds",
-    "forest": "trees are code-like objects, which only pickle or skops would hold",
+    "linear": "it is a baseline, fitted again in seconds",
+    "forest": "its trees would need pickle, which runs code when it is read",
     "svm": "its support vectors are voxels of single patients",
     "srkda": "its kernel is made of voxels of single patients",
 }

@@ -97,7 +97,8 @@ def run_fold(
     audit, salt = Audit(cohort.groups), section["salt"]
     labels = {who: cohort.labels[who] for who in learnt}
     done.facts |= {"n_patients": len(learnt), "n_voxels": len(train), "n_with_ht": int(train.y.sum())}
-    done.facts["configurations"] = about = {}
+    about: dict[str, dict[str, Any]] = {}
+    done.facts["configurations"] = about
     for name, system in systems(section, device=device, devices=devices, threads=threads).items():
         if name not in whole.maps and name in section["maps"]:
             about[name] = {"not_fitted": "a patient has no such map"}

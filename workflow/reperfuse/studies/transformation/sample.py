@@ -58,8 +58,8 @@ def candidates(where: Array, ht: Array, *, ring_voxels: int) -> Candidates:
     if ring_voxels and ht.any():
         plane = generate_binary_structure(3, 2) & np.array([False, True, False])
         near = binary_dilation(ht, plane, iterations=ring_voxels)
-    flat = [np.flatnonzero(one) for one in (where & ht, where & ~ht, where & ~near)]
-    return Candidates(*flat, positive=bool(ht.any()))
+    bleeding, other, drawn = (np.flatnonzero(one) for one in (where & ht, where & ~ht, where & ~near))
+    return Candidates(bleeding, other, drawn, positive=bool(ht.any()))
 
 
 def shares(
