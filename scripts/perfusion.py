@@ -17,7 +17,9 @@ with job:
     wanted = (*PERFUSION_READ, f"J0_{cfg['volumes']['core_criterion']}")
     images = read_present(job.images_of("prepare", "lesions", only=wanted))
     inputs = read_inputs(job.src, job.bids_dir, limits, prepared=images)
-    facts = {name: job.facts_of(step) for name, step in (("prepared", "prepare"), ("registration", "register"))}
+    facts = {
+        name: job.facts_of(step) for name, step in (("prepared", "prepare"), ("registration", "register"))
+    }
     perfused = perfuse_patient(inputs, images, lesions=job.facts_of("lesions"), **facts, **cfg)
     for visit, faults in {**inputs.faults, "": perfused.faults}.items():
         job.note(faults, job.session_ids.get(visit or "J0", ""))
@@ -25,6 +27,11 @@ with job:
     for name, volume in perfused.images.items():
         units = {"Units": UNITS[name]} if name in UNITS else {}
         about = {"SpatialReference": "the perfusion series", "Sources": [perfused.facts["sources"][name]]}
-        write_volume(job.image(name), volume, job.sidecar(**about, **units), tr_s=step_s if volume.data.ndim == 4 else None)
+        write_volume(
+            job.image(name),
+            volume,
+            job.sidecar(**about, **units),
+            tr_s=step_s if volume.data.ndim == 4 else None,
+        )
     write_table(job.file("PWI_curves.tsv"), perfused.curves, CURVES)
     write_table(job.file("PWI_motion.tsv"), perfused.motion, MOTION)

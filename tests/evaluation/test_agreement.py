@@ -30,7 +30,9 @@ def test_limits_of_agreement_are_those_of_bland_and_altman() -> None:
 
 
 @given(PAIRS)
-def test_concordance_is_symmetric_bounded_and_at_most_the_correlation(pairs: list[tuple[float, float]]) -> None:
+def test_concordance_is_symmetric_bounded_and_at_most_the_correlation(
+    pairs: list[tuple[float, float]],
+) -> None:
     x, y = (np.array(values) for values in zip(*pairs, strict=True))
     found, other = agreement(x, y), agreement(y, x)
     if found.ccc is None:

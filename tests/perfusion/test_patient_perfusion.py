@@ -194,7 +194,9 @@ def test_missing_times_are_refused_unless_the_configuration_gives_them(
 ) -> None:
     without = replace(series, metadata={k: v for k, v in series.metadata.items() if k != key})
     found = run(without, truth)
-    assert codes(found) == [code] and key in found.faults[0].sentence and found.facts["flags"] == ["no timing"]
+    assert (
+        codes(found) == [code] and key in found.faults[0].sentence and found.facts["flags"] == ["no timing"]
+    )
     name = {"EchoTime": "te_s", "RepetitionTime": "tr_s"}[key]
     timing = {**SECTION["series"]["timing"], name: series.metadata[key]}
     given = run(without, truth, series={**SECTION["series"], "timing": timing})

@@ -67,7 +67,10 @@ def test_volumes_ratios_and_rules_of_planted_maps() -> None:
     cbv[block(0, 5)] = 3.0
     core = block(0, 1)
     found = perfusion_volumes(
-        {"tmax": volume(tmax), "cbv": volume(cbv), "rttp": volume(np.where(tmax > 6, 5, 0))}, valid, core, **SETTINGS
+        {"tmax": volume(tmax), "cbv": volume(cbv), "rttp": volume(np.where(tmax > 6, 5, 0))},
+        valid,
+        core,
+        **SETTINGS,
     )
     assert found["volumes_ml"] == {
         "rttp4.5": 200, "core": 40, "tmax4": 200, "tmax6": 200, "tmax8": 80, "tmax10": 80, "mismatch": 160,
@@ -81,7 +84,9 @@ def test_without_a_core_there_is_no_mismatch_and_without_an_artery_no_tmax() -> 
     maps = {"tmax": volume(np.full(SHAPE, 7)), "cbv": volume(np.ones(SHAPE)), "rttp": volume(np.zeros(SHAPE))}
     found = perfusion_volumes(maps, block(0, 20), None, **SETTINGS)
     assert found["volumes_ml"]["tmax6"] == 800 and "mismatch" not in found["volumes_ml"]
-    assert found["defuse3"] is None and found["cbv_index"] is None, "there is no normal tissue to compare with"
+    assert found["defuse3"] is None and found["cbv_index"] is None, (
+        "there is no normal tissue to compare with"
+    )
     alone = perfusion_volumes({"rttp": maps["rttp"]}, block(0, 20), block(0, 1), **SETTINGS)
     assert alone["volumes_ml"] == {"rttp4.5": 0, "core": 40} and alone["extend"] is None
 

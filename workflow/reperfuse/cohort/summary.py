@@ -87,7 +87,11 @@ def quality_rows(manifest: Manifest, records: Iterable[Record]) -> Rows:
                     "adc_unit": unit.get("unit"),
                     "adc_median": unit.get("median"),
                     "evidence": unit.get("evidence"),
-                    **(_perfusion_quality(perfused.get(record["participant_id"], {})) if visit == "J0" else {}),
+                    **(
+                        _perfusion_quality(perfused.get(record["participant_id"], {}))
+                        if visit == "J0"
+                        else {}
+                    ),
                 }
             )
     return rows
@@ -130,7 +134,9 @@ def perfusion_rows(manifest: Manifest, records: Iterable[Record]) -> Rows:
     return rows
 
 
-def volume_pairs(manifest: Manifest, records: Iterable[Record]) -> dict[tuple[str, str], list[tuple[float, float]]]:
+def volume_pairs(
+    manifest: Manifest, records: Iterable[Record]
+) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """Return pairs of volumes in ml, ours first, by quantity and what it is compared with.
 
     With a vendor's, where the clinical tables hold one, and of Tmax > 6 s with relative time to peak.

@@ -103,12 +103,19 @@ class Line:
         self.made.faults += found.faults
         self.raw_times_s = found.times_s
         self.times_s = found.times_s[dropped:] - found.times_s[dropped]
-        facts |= {"te_s": found.te_s, "tr_s": round(found.tr_s, 4), "n_volumes": n, "dropped_volumes": dropped}
+        facts |= {
+            "te_s": found.te_s,
+            "tr_s": round(found.tr_s, 4),
+            "n_volumes": n,
+            "dropped_volumes": dropped,
+        }
         facts["timing"] = found.source
         data = self.pwi.data[..., dropped:]
         self.made.images["PWI_brain"] = self.pwi.like(self.brain)
         first = find_bolus(data[self.brain].mean(axis=0), self.times_s, path=self.path, **settings["bolus"])
-        moved = correct(data, self.pwi.affine, self.brain, baseline=first.baseline, path=self.path, **settings["motion"])
+        moved = correct(
+            data, self.pwi.affine, self.brain, baseline=first.baseline, path=self.path, **settings["motion"]
+        )
         self.moved(moved, dropped)
         self.voxels = moved.series[self.brain]
         self.signal = self.voxels.mean(axis=0, dtype=np.float64)
@@ -132,7 +139,9 @@ class Line:
             "mean_fd_mm": round(float(motion.fd_mm.mean()), 3),
             "n_spikes": len(motion.spikes),
         }
-        for k, (time, fd, moved) in enumerate(zip(self.times_s, motion.fd_mm, motion.parameters, strict=True)):
+        for k, (time, fd, moved) in enumerate(
+            zip(self.times_s, motion.fd_mm, motion.parameters, strict=True)
+        ):
             row = {"frame": k + dropped, "time_s": float(time), "fd_mm": float(fd)}
             self.made.motion.append(row | dict(zip(MOVED, map(float, moved), strict=True)))
 
@@ -159,7 +168,9 @@ class Line:
         kept = np.round(self.sampled * np.float32(STEPS_PER_UNIT)) / np.float32(STEPS_PER_UNIT)
         self.made.images["PWI_concentration"] = self.pwi.like(kept)
         spacing = self.pwi.zooms[:2]
-        self.curves = smooth(self.sampled, self.valid, spacing_mm=spacing, **settings["smoothing"])[self.valid]
+        self.curves = smooth(self.sampled, self.valid, spacing_mm=spacing, **settings["smoothing"])[
+            self.valid
+        ]
         signal, _ = to_grid(self.signal[None].astype(np.float32), self.times_s, start_s=0.0, **grid)
         tissue = curves.mean(axis=0, dtype=np.float64)
         self.made.curves = [
@@ -171,7 +182,12 @@ class Line:
         """Measure curves without an artery: time to peak, slope, final and greatest contrast."""
         found = shapes.bolus_shape(self.curves, step_s=self.step_s, arrival_s=bolus.arrival_s, **settings)
         self.ttp_s = found.ttp_s
-        for name, values in (("ttp", found.ttp_s), ("slope", found.slope), ("final", found.final), ("peak", found.peak)):
+        for name, values in (
+            ("ttp", found.ttp_s),
+            ("slope", found.slope),
+            ("final", found.final),
+            ("peak", found.peak),
+        ):
             self.map(name, values)
         brain = self.pwi.like(self.brain)
         self.healthy = healthier_side(brain, self.made.images["PWI_ttp"].data, self.valid)[self.valid]
@@ -191,7 +207,9 @@ class Line:
             assert given.curve is not None
             found = from_file(given.curve, self.raw_times_s, self.valid.shape, name=given.name)
             curve = found.curve[None, -len(self.times_s) :]
-            curve, _ = to_grid(curve, self.times_s, start_s=0.0, step_s=self.step_s, n_points=len(self.grid_s))
+            curve, _ = to_grid(
+                curve, self.times_s, start_s=0.0, step_s=self.step_s, n_points=len(self.grid_s)
+            )
             found = input_function(curve[0], found.voxels, self.grid_s, "file")
         veins = arterial.select_vof(
             self.sampled, self.valid, self.grid_s, self.pwi.affine, found, **settings["venous"]

@@ -9,8 +9,8 @@ import numpy as np
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.imaging.brain import brain_mask
-from reperfuse.imaging.volume import Volume
 from reperfuse.imaging.lesion import measure
+from reperfuse.imaging.volume import Volume
 from reperfuse.perfusion.grid import carry
 from reperfuse.perfusion.inputs import Inputs
 from reperfuse.perfusion.line import Given, Line, Perfused
@@ -22,6 +22,7 @@ FLAGS = {
     "E141": "no timing", "E142": "no bolus", "E143": "no timing", "E144": "no AIF", "W142": "truncated bolus",
     "W144": "motion", "W148": "short series", "W151": "rTTP and Tmax disagree", "W152": "unusable voxels",
 }  # fmt: skip
+
 
 def perfuse(
     pwi: Volume,
@@ -150,7 +151,9 @@ def perfuse_patient(
     return made
 
 
-def brain_of(pwi: Volume, carried: np.ndarray | None, dropped: int, **settings: float) -> tuple[np.ndarray, str]:
+def brain_of(
+    pwi: Volume, carried: np.ndarray | None, dropped: int, **settings: float
+) -> tuple[np.ndarray, str]:
     """Return the brain on the grid of the series and how it was found.
 
     Parameters
@@ -171,7 +174,9 @@ def brain_of(pwi: Volume, carried: np.ndarray | None, dropped: int, **settings: 
     return found.mask, f"series: {found.method}"
 
 
-def _judge(line: Line, core: np.ndarray | None, volumes: Mapping[str, Any], quality: Mapping[str, float]) -> None:
+def _judge(
+    line: Line, core: np.ndarray | None, volumes: Mapping[str, Any], quality: Mapping[str, float]
+) -> None:
     """Measure volumes, and say what does not hold together."""
     made, facts = line.made, line.made.facts
     if "PWI_valid" in made.images:

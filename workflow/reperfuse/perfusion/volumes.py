@@ -157,7 +157,7 @@ def perfusion_volumes(
     if not maps:
         return found
     voxel_ml = next(iter(maps.values())).voxel_ml
-    cleaning = {"min_component_ml": min_component_ml, "connectivity": connectivity}
+    cleaning: dict[str, Any] = {"min_component_ml": min_component_ml, "connectivity": connectivity}
     cbv = maps["cbv"].data if "cbv" in maps else None
     seen = valid if detected is None else detected
     tissue = valid if cbv is None else perfused_tissue(valid, seen, cbv, core, csf_share=csf_share)
