@@ -74,6 +74,16 @@ def centre_mm(volume: Volume, weights: np.ndarray | None = None) -> np.ndarray:
     return volume.affine[:3, :3] @ index + volume.affine[:3, 3]
 
 
+def box_of(mask: np.ndarray, *, border: int) -> tuple[slice, ...]:
+    """Return the box that holds a mask with a border in voxels; all of the grid where the mask is empty."""
+    where = np.argwhere(mask)
+    if where.size == 0:
+        return tuple(slice(0, n) for n in mask.shape)
+    low = np.maximum(where.min(0) - border, 0)
+    high = np.minimum(where.max(0) + 1 + border, mask.shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
 def points_mm(volume: Volume, mask: np.ndarray) -> np.ndarray:
     """Return the RAS mm of a mask's voxels, shape (n, 3)."""
     return np.argwhere(mask) @ volume.affine[:3, :3].T + volume.affine[:3, 3]

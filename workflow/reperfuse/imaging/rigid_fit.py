@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from reperfuse.imaging.alignment_quality import nmi_within
 from reperfuse.imaging.ants_engine import EngineError, Stage, fit
-from reperfuse.imaging.grids import centre_mm
+from reperfuse.imaging.grids import box_of, centre_mm
 from reperfuse.imaging.volume import Volume
 
 
@@ -86,16 +86,6 @@ def weight_centres(
     """Return the centres of mass of both images in RAS mm: of the brains where known, else of the heads."""
     here, there = _weights(fixed, moving, brain, moving_mask)
     return centre_mm(fixed, here), centre_mm(moving, there)
-
-
-def box_of(mask: np.ndarray, *, border: int) -> tuple[slice, ...]:
-    """Return the box that holds a mask with a border in voxels; all of the grid where the mask is empty."""
-    where = np.argwhere(mask)
-    if where.size == 0:
-        return tuple(slice(0, n) for n in mask.shape)
-    low = np.maximum(where.min(0) - border, 0)
-    high = np.minimum(where.max(0) + 1 + border, mask.shape)
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
 def cut_to(volume: Volume, box: tuple[slice, ...]) -> Volume:

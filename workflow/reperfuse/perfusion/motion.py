@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from reperfuse.core.errors import Fault
-from reperfuse.imaging.rigid_fit import box_of
+from reperfuse.imaging.grids import box_of
 
 Array = np.ndarray
 # Motion that can be followed without leaving the part of the image that is read.
@@ -68,11 +69,12 @@ def correct(
 ) -> Motion:
     """Align every frame rigidly with the mean of the baseline.
 
-    Gauss-Newton on the intensities of the brain, as 3dvolreg (Cox & Jesmanowicz, Magn Reson Med 1999;42:1014)
-    and SPM's realignment do, with the gradients of the reference taken once (inverse compositional: Baker &
-    Matthews, Int J Comput Vis 2004;56:221). The passage of the bolus changes the contrast; columns that follow
-    it (`_contrast`) take up what is change of signal, so that it is not taken for motion. Where frames have
-    moved, reference and columns are made again from aligned frames, and the fit is repeated.
+    Gauss-Newton on the intensities of the brain, as 3dvolreg (Cox & Jesmanowicz, Magn Reson Med
+    1999;42:1014) and SPM's realignment do, with the gradients of the reference taken once (inverse
+    compositional: Baker & Matthews, Int J Comput Vis 2004;56:221). The passage of the bolus changes the
+    contrast; columns that follow it (`_contrast`) take up what is change of signal, so that it is not taken
+    for motion. Where frames have moved, reference and columns are made again from aligned frames, and the
+    fit is repeated.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ def correct(
     iterations, converged_mm : int, float
         At most so many steps, until one moves the brain less than this.
     untouched_mm : float
-        A frame whose estimated motion is smaller is left as it is: interpolation would cost more than it mends.
+        A frame that is displaced by no more is left as it is: interpolation would cost more than it mends.
     spike_mm : float
         Framewise displacement above which a frame counts as a spike.
     radius_mm : float
@@ -115,7 +117,7 @@ def correct(
             if max(displacement_mm(pose, radius_mm) for pose in poses) <= untouched_mm:
                 break
     parameters = np.array([_parameters(pose) for pose in poses])
-    steps = [then @ np.linalg.inv(before) for before, then in zip(poses[:-1], poses[1:], strict=True)]
+    steps = [then @ np.linalg.inv(before) for before, then in pairwise(poses)]
     fd = np.array([0.0, *(displacement_mm(step, radius_mm) for step in steps)])
     corrected = np.array([displacement_mm(pose, radius_mm) > untouched_mm for pose in poses])
     poses[~corrected] = np.eye(4)
@@ -210,7 +212,7 @@ class _Fit:
         base = design.base
         active = np.arange(len(poses))
         for _ in range(iterations):
-            values = np.stack([self._read(k, poses[k]) for k in active], axis=1)
+            values = np.stack([self._read(int(k), poses[k]) for k in active], axis=1)
             gain = base @ values / max(float(base @ base), 1e-12)
             seen = np.isfinite(gain) & (gain > DARKEST)
             active, values, gain = active[seen], values[:, seen], gain[seen]

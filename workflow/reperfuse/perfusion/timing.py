@@ -99,8 +99,8 @@ def _refuse_irregular(metadata: Mapping[str, Any], n_frames: int, path: str) -> 
     if isinstance(repetition, list):
         problem = f"RepetitionTime is a list of {len(repetition)} values and VolumeTiming is missing"
         raise Refusal("E143", path=path, problem=problem, n=n_frames)
-    if _number(stated) and int(stated) != n_frames:
-        problem = f"{n_frames} frames where NumberOfTemporalPositions says {int(stated)}"
+    if _number(stated) and stated != n_frames:
+        problem = f"{n_frames} frames where NumberOfTemporalPositions says {stated:g}"
         raise Refusal("E143", path=path, problem=problem, n=n_frames)
 
 
