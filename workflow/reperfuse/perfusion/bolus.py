@@ -72,10 +72,10 @@ def find_bolus(
         Depth in standard deviations of the baseline; the standard deviation counts as at least this share of
         the baseline's mean, in percent.
     minimum_baseline : int
-        Fewest frames before the arrival.
+        Fewest frames of the baseline.
     guard_frames : int
         So many frames just before the arrival are left out of the baseline, because arteries fill before the
-        whole brain shows it; never below ``minimum_baseline``.
+        whole brain shows it.
     minimum_drop_percent : float
         Least fall of the mean signal.
     minimum_tail_s, recovered_percent : float
@@ -96,12 +96,12 @@ def find_bolus(
     if drop < minimum_drop_percent:
         raise _none(path, f"the signal falls by {drop:.1f} % at most", minimum_drop_percent)
     arrival = _arrival(smooth, peak, sd, minimum_sd_percent, minimum_baseline)
-    if arrival is None:
-        frames = f"{minimum_baseline} steady frames"
+    if arrival is None or arrival < minimum_baseline + guard_frames:
+        frames = f"{minimum_baseline + guard_frames} steady frames"
         raise _none(path, f"no {frames} come before the fall to frame {peak}", minimum_drop_percent)
     if peak >= len(smooth) - 1:
         raise _none(path, f"the signal still falls in the last frame ({peak})", minimum_drop_percent)
-    baseline = slice(0, max(minimum_baseline, arrival - guard_frames))
+    baseline = slice(0, arrival - guard_frames)
     level = float(np.mean(course[baseline]))
     drop = 100.0 * (1.0 - smooth[peak] / level)
     tail_s = float(times_s[-1] - times_s[peak])

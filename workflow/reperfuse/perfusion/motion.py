@@ -58,6 +58,7 @@ def correct(
     *,
     baseline: slice,
     path: str = "",
+    margin_mm: float,
     smoothing_mm: float,
     contrast_smoothing_mm: float,
     points: int,
@@ -85,6 +86,8 @@ def correct(
     brain : ndarray of bool, shape (x, y, z)
     baseline : slice
         Frames before the bolus.
+    margin_mm : float
+        The fit reads so far beyond the brain, where signal hardly changes while the bolus passes.
     smoothing_mm, contrast_smoothing_mm : float
         Standard deviation of the Gaussians over the images before the fit, and over the maps of how far the
         bolus darkens the brain. The result is not smoothed.
@@ -110,7 +113,8 @@ def correct(
     zooms = np.linalg.norm(affine[:3, :3], axis=0)
     centre = np.argwhere(brain).mean(axis=0) if brain.any() else np.zeros(3)
     if brain.any():
-        fit = _Fit.prepare(result, brain, centre, zooms, smoothing_mm, points)
+        region = ndimage.distance_transform_edt(~brain, sampling=zooms) <= margin_mm
+        fit = _Fit.prepare(result, region, centre, zooms, smoothing_mm, points)
         for _ in range(2):
             design = fit.design(poses, baseline, contrast_smoothing_mm)
             fit.refine(poses, design, iterations, converged_mm, radius_mm)
@@ -170,17 +174,17 @@ class _Fit:
 
     @classmethod
     def prepare(
-        cls, series: Array, brain: Array, centre: Array, zooms: Array, smoothing_mm: float, points: int
+        cls, series: Array, region: Array, centre: Array, zooms: Array, smoothing_mm: float, points: int
     ) -> _Fit:
-        box = box_of(brain, border=int(np.ceil(REACH_MM / zooms.min())))
+        box = box_of(region, border=int(np.ceil(REACH_MM / zooms.min())))
         smooth = np.ascontiguousarray(np.moveaxis(series[box], 3, 0))
-        smooth = ndimage.gaussian_filter(smooth, (0, *_sigma(smoothing_mm, zooms, brain)), truncate=3)
+        smooth = ndimage.gaussian_filter(smooth, (0, *_sigma(smoothing_mm, zooms, region)), truncate=3)
         # What the first and last slice show may leave the image when the head moves.
-        inner = brain.copy()
-        for axis, size in enumerate(brain.shape):
+        inner = region.copy()
+        for axis, size in enumerate(region.shape):
             if size >= 6:
                 np.moveaxis(inner, axis, 0)[[0, -1]] = False
-        index = np.argwhere((inner if inner.any() else brain)[box])
+        index = np.argwhere((inner if inner.any() else region)[box])
         if len(index) > points:
             index = index[np.sort(np.random.default_rng(0).permutation(len(index))[:points])]
         origin = centre - [edge.start for edge in box]
