@@ -28,7 +28,7 @@ CHEAP = {
     "perfusion": {
         "kinetics": {"resampling": {"n_points": 25}},
         "aif": {"arterial": {"minimum_peak_ratio": 1.0}},
-        "quality": {"min_rttp_dice": 0},
+        "quality": {"min_rttp_dice": 0, "min_valid_percent": 90},
     },
     "register": {"iterations": [20, 10], "shrink_factors": [2, 1], "smoothing_mm": [4, 2], "bins": 16},
 }

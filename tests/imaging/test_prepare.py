@@ -202,11 +202,15 @@ def test_too_few_time_points(shape: tuple[int, ...], visit: Visit) -> None:
         ({"EchoTime": 0.03, "VolumeTiming": [0, 2, 1]}, "RepetitionTime"),
     ],
 )
-def test_a_perfusion_series_needs_its_times(
+def test_a_perfusion_series_needs_its_times_for_maps_and_not_for_its_mean(
     metadata: dict[str, Any], missing: str, visit: Visit, head: SimpleNamespace
 ) -> None:
+    with pytest.raises(Refusal) as raised:
+        timing(metadata)
+    assert raised.value.fault.code == "E141" and raised.value.fault.values["missing"] == missing
     prepared = visit(pwi=(bolus(head), metadata))
-    assert codes(prepared) == ["E141"] and prepared.faults[0].values["missing"] == missing
+    assert codes(prepared) == [] and "pwi" in prepared.images
+    assert prepared.facts["pwi"].keys() == {"n_volumes", "dropped_volumes"}
 
 
 def test_times_in_milliseconds_and_volume_timing() -> None:

@@ -13,9 +13,9 @@ from reperfuse.core.tables import Row, read_table
 from tests.workspace import Workspace, write_patients
 
 SECTION = "external_cohorts: {centre2: {bids_dir: elsewhere/bids}}\n"
-STEPS = {"prepare": 1, "register": 1, "normalise": 1, "lesions": 1}
+STEPS = {"prepare": 1, "register": 1, "normalise": 1, "lesions": 1, "perfusion": 1}
 TABLES = ("cohort/index", "cohort/participants", "cohort/excluded", "cohort/status", "cohort/eligibility")
-TABLES += ("cohort/quality", "lesions", "growth", "loads")
+TABLES += ("cohort/quality", "lesions", "growth", "loads", "perfusion", "perfusion-agreement")
 
 
 def state(folder: Path) -> dict[str, int]:

@@ -12,7 +12,7 @@ from tests.workspace import Workspace, copy_workflow, write_patients
 
 LESIONS = "workflow/reperfuse/imaging/lesion.py"
 COHORT = {"tables": 1, "publish": 1, "report": 1}
-PATIENT = {"prepare": 1, "register": 1, "normalise": 1, "lesions": 1, "page": 1}
+PATIENT = {"prepare": 1, "register": 1, "normalise": 1, "lesions": 1, "perfusion": 1, "page": 1}
 
 
 def test_a_comment_in_the_library_reruns_nothing(workspace: Workspace) -> None:
@@ -29,13 +29,24 @@ def test_touched_files_rerun_nothing(workspace: Workspace) -> None:
 
 def test_a_change_in_the_lesion_code_reruns_lesions_and_what_follows(workspace: Workspace) -> None:
     workspace.edit(LESIONS, "def dice(", "def unused() -> int:\n    return 1\n\n\ndef dice(")
-    assert workspace.would_run() == {"lesions": 2, "page": 2, **COHORT}
+    assert workspace.would_run() == {"lesions": 2, "perfusion": 2, "page": 2, **COHORT}
 
 
 def test_a_threshold_reruns_lesions_and_what_follows(workspace: Workspace) -> None:
     with (workspace.path / "config.yaml").open("a") as config:
         config.write("lesions: {z_gate: 2.5}\n")
-    assert workspace.would_run() == {"lesions": 2, "page": 2, **COHORT}
+    assert workspace.would_run() == {"lesions": 2, "perfusion": 2, "page": 2, **COHORT}
+
+
+def test_a_key_of_perfusion_reruns_perfusion_and_what_follows(workspace: Workspace) -> None:
+    with (workspace.path / "config.yaml").open("a") as config:
+        config.write("perfusion: {volumes: {csf_share: 0.3}}\n")
+    assert workspace.would_run() == {"perfusion": 2, "page": 2, **COHORT}
+
+
+def test_a_haemorrhage_mask_reruns_the_perfusion_of_its_patient_alone(workspace: Workspace) -> None:
+    next((workspace.path / "bids").glob("derivatives/manual/sub-0001/ses-02/anat/*label-HT*.nii.gz")).unlink()
+    assert workspace.would_run() == {"perfusion": 1, "page": 1, **COHORT}
 
 
 def test_a_sentence_of_an_error_reruns_nothing(workspace: Workspace) -> None:
@@ -71,7 +82,7 @@ def test_a_mask_by_a_reader_takes_the_place_of_the_threshold(workspace: Workspac
     mask = bids / "derivatives/manual/sub-0001/ses-01/dwi/sub-0001_ses-01_label-L_desc-reader_mask.nii.gz"
     mask.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(made, mask)
-    assert workspace.run() == {"lesions": 1, "page": 1, **COHORT}
+    assert workspace.run() == {"lesions": 1, "perfusion": 1, "page": 1, **COHORT}
     facts = read_json(results / "work/sub-0001/lesions.json")["facts"]
     assert facts["lesion"]["J0"].startswith("given (derivatives/manual/")
     rows = {(row["visit"], row["criterion"]): row for row in facts["rows"]}
@@ -92,8 +103,8 @@ def test_results_copied_without_memory_are_stale_after_a_change(workspace: Works
     shutil.rmtree(workspace.path / ".snakemake")
     workspace.edit(LESIONS, "def dice(", "def unused() -> int:\n    return 1\n\n\ndef dice(")
     text = workspace.snakemake("--dry-run", "--cores", "1")
-    assert "7 stale" in text
-    assert workspace.would_run() == {"lesions": 2, "page": 2, **COHORT}
+    assert "9 stale" in text
+    assert workspace.would_run() == {"lesions": 2, "perfusion": 2, "page": 2, **COHORT}
     workspace.edit(LESIONS, "def unused() -> int:\n    return 1\n\n\n", "")
     assert not workspace.would_run(), "they are current again once the change is taken back"
 

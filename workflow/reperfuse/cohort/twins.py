@@ -8,7 +8,8 @@ from typing import Any
 
 from reperfuse.core.errors import Fault
 
-# Masks of different patients may well be the same bytes: an empty one. Those of one name in two cohorts are not.
+# Masks and curves of different patients may well be the same bytes: an empty mask, one curve for all. Those of one
+# name in two cohorts are not.
 MASK_ROLES = ("lesion", "brain", "ht", "aif")
 # An annex key that holds the digest of which a stamp is the beginning.
 _ANNEX_SHA256 = re.compile(r"SHA256E?-.*--([0-9a-f]{32})[0-9a-f]{32}(?![0-9a-f])")

@@ -152,8 +152,8 @@ _ALL: list[Variable] = [
           "hemorrhagic_transformation"),
     Variable("ecass", "Haemorrhagic transformation by ECASS class", "level", "none", levels=ECASS,
              aliases=("ecass_class", "ecass_ii"), once=True),
-    *(_number(f"vendor_{name}_ml", f"{text} at admission by a vendor's software", "J0", "ml", 0, 2000, f"rapid_{name}_ml",
-              once=True)
+    *(_number(f"vendor_{name}_ml", f"{text} at admission by a vendor's software", "J0", "ml", 0, 2000,
+              f"rapid_{name}_ml", once=True)
       for name, text in (("tmax6", "Volume with Tmax > 6 s"), ("core", "Volume of the diffusion core"),
                          ("mismatch", "Volume of the mismatch"))),
     _text("site", "Hospital", "J0", "center", "centre", "hospital"),
