@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster chaos lint acute-dwi soop soop-outcome weights bench null-cohorts transformation-phantom docs lock pins slurm clean
+.PHONY: help install demo test test-cluster chaos lint acute-dwi acute-pwi dsc-dro soop soop-outcome weights bench null-cohorts docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -48,6 +48,16 @@ acute-dwi: $(VENV)/.default ## three real scans from three sources, at ../shared
 	$(BIN)/snakemake --cores $(CORES) --configfile config/acute-dwi.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/acute-dwi docs/results/acute-dwi.md \
 		"make acute-dwi" resources/reference/acute-dwi.tsv
+
+acute-pwi: $(VENV)/.default ## perfusion series SIMULATED in the anatomy of three real scans, at ../shared/data
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom.borrowed anatomy \
+		../shared/data/acute-dwi build/acute-pwi/bids build/acute-pwi/truth
+	$(BIN)/snakemake preprocess --cores $(CORES) --configfile config/acute-pwi.yaml
+
+dsc-dro: $(VENV)/.default ## a published concentration series as a perfusion series, at ../shared/data
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom.borrowed reference-object \
+		../shared/data/dsc-dro build/dsc-dro/bids build/dsc-dro/truth
+	$(BIN)/snakemake preprocess --cores $(CORES) --configfile config/dsc-dro.yaml
 
 soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/results; about half an hour
 	$(BIN)/snakemake --cores $(CORES) --configfile config/soop.yaml

@@ -20,7 +20,7 @@ TR_S = 1.8
 
 
 def course(arrival: float, n: int = 60, drop: float = 0.3, noise: float = 0.002, seed: int = 0) -> np.ndarray:
-    """Mean signal of a brain: steady, a gamma-variate fall from ``arrival`` (s) on, and some recirculation."""
+    """Mean signal of a brain: steady, a gamma-variate fall from ``arrival`` (s), some recirculation."""
     times = np.arange(n) * TR_S
     s = np.maximum(times - arrival, 0) / 2.5
     fall = drop * ((s / 3) ** 3 * np.exp(3 - s) + 0.08 * (s > 4))

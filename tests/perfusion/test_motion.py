@@ -90,7 +90,7 @@ def test_motion_up_to_3_mm_and_3_degrees_is_found_again(index: int) -> None:
     assert errors[~one.passing].mean() < 0.25 and errors[~one.passing].max() < 0.5
     assert errors[one.passing].mean() < 0.4 and errors[one.passing].max() < 0.75
     assert found.corrected[4:].all() and not found.corrected[:4].any()
-    # Aligned frames are nearer to frames that never moved, by far, also inside the brain and during the bolus.
+    # Aligned frames are by far nearer to frames that never moved, inside the brain.
     still = one.noisy(one.series)[one.brain]
     before, after = (np.abs(x[one.brain] - still)[:, 4:].mean() for x in (series, found.series))
     assert after < 0.6 * before

@@ -132,16 +132,24 @@ def truth(
     across = a * (1.0 if side > 0 else -1.0)
     aif = _nearest(view, [(f * across, 0.10 * b, -0.16 * c) for f in (0.18, 0.28, 0.38)], N_AIF, core | low)
     vof = _nearest(view, [(0.0, -0.93 * b, f * c) for f in (0.05, 0.15, 0.25)], N_VOF, core | low | aif)
+    return Perfusion(
+        delay, cbf.astype(np.float32), mtt.astype(np.float32), kappa, low, aif, vof,
+        *vessels(timing, recirculation),
+    )  # fmt: skip
+
+
+def vessels(timing: Timing, recirculation: float) -> tuple[Array, Array, float]:
+    """Return artery and vein in 1/s per frame, and the constant k that makes grey matter peak as planned."""
     fine = np.arange(0, timing.times_s[-1] + 2 * FINE_S, FINE_S)
     artery = arterial(fine, timing.arrival_s, recirculation)
     vein = _convolve(artery, 5.0)
     vein *= 1.1 * artery.max() / vein.max()
     reference = _convolve(arterial(fine, timing.arrival_s, 0.0), 4.0).max() * CBF["gm"] / 6000.0
-    return Perfusion(
-        delay, cbf.astype(np.float32), mtt.astype(np.float32), kappa, low, aif, vof,
-        np.interp(timing.times_s, fine, artery), np.interp(timing.times_s - 2.0, fine, vein, left=0.0),
+    return (
+        np.interp(timing.times_s, fine, artery),
+        np.interp(timing.times_s - 2.0, fine, vein, left=0.0),
         float(GM_PEAK_PER_S / reference),
-    )  # fmt: skip
+    )
 
 
 def curves(perfusion: Perfusion, timing: Timing, recirculation: float) -> Array:
