@@ -84,7 +84,8 @@ class Line:
     signal: np.ndarray = field(init=False)  # mean over the brain, by frame
     valid: np.ndarray = field(init=False)  # (x, y, z)
     sampled: np.ndarray = field(init=False)  # (x, y, z, n_points), 1/s
-    curves: np.ndarray = field(init=False)  # (n, n_points) of the valid voxels, smoothed
+    measured: int = field(init=False)  # points of the grid before the series ends
+    curves: np.ndarray = field(init=False)  # (n, measured) of the valid voxels, smoothed
     ttp_s: np.ndarray = field(init=False)  # (n,)
     detected: np.ndarray | None = None  # (x, y, z), where a residue function stands out of noise
     healthy: np.ndarray = field(init=False)  # (n,) of the valid voxels
@@ -168,9 +169,10 @@ class Line:
         kept = np.round(self.sampled * np.float32(STEPS_PER_UNIT)) / np.float32(STEPS_PER_UNIT)
         self.made.images["PWI_concentration"] = self.pwi.like(kept)
         spacing = self.pwi.zooms[:2]
-        self.curves = smooth(self.sampled, self.valid, spacing_mm=spacing, **settings["smoothing"])[
-            self.valid
-        ]
+        # Networks want a grid of one length; maps are made from what was measured, not from held values.
+        self.measured = n_points - int(held)
+        near = smooth(self.sampled, self.valid, spacing_mm=spacing, **settings["smoothing"])
+        self.curves = near[self.valid][:, : self.measured]
         signal, _ = to_grid(self.signal[None].astype(np.float32), self.times_s, start_s=0.0, **grid)
         tissue = curves.mean(axis=0, dtype=np.float64)
         self.made.curves = [
@@ -230,7 +232,7 @@ class Line:
     def flow(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Deconvolve: blood flow, blood volume, transit time, time to the residue function's maximum."""
         how = settings["deconvolution"]
-        residue = deconvolve(self.curves, self.input.curve, step_s=self.step_s, **how)
+        residue = deconvolve(self.curves, self.input.curve[: self.measured], step_s=self.step_s, **how)
         self.made.facts["method"] = how["method"]
         self.detected = np.zeros_like(self.valid)
         self.detected[self.valid] = residue.peak_z >= settings["detection"]["min_peak_z"]
