@@ -110,7 +110,7 @@ def by_sitk(series: np.ndarray, affine: np.ndarray, brain: np.ndarray, frames: I
         method = sitk.ImageRegistrationMethod()
         method.SetMetricAsMattesMutualInformation(32)
         method.SetMetricFixedMask(mask)
-        method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
+        method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200, 0.6, 1e-8)
         method.SetOptimizerScalesFromPhysicalShift()
         method.SetShrinkFactorsPerLevel([2, 1])
         method.SetSmoothingSigmasPerLevel([2, 0])

@@ -168,7 +168,8 @@ def anatomy(source: Path, bids: Path, truth: Path) -> list[str]:
         factors = np.maximum(np.ceil(np.array(COARSE_MM) / zooms - 0.01), 1).astype(int)
         grids = [coarsen(one, affine, factors)[0] for one in (s0, adc, brain, lesion)]
         coarse = coarsen(s0, affine, factors)[1]
-        inside, core = grids[2] > 0.5, grids[3] > 0.5
+        # A lesion smaller than a voxel of the series still has one.
+        inside, core = grids[2] > 0.5, grids[3] > min(0.25, 0.99 * float(grids[3].max()))
         maps = planted(grids[0], grids[1], inside, core, coarse, TIMING)
         data = signal(grids[0], maps, inside, TIMING, seed_of("borrowed", name))
         pose = rigid(SHIFT_MM, TURN_DEG)
