@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster chaos lint acute-dwi acute-pwi dsc-dro soop soop-outcome weights bench null-cohorts docs lock pins slurm clean
+.PHONY: help install demo test test-cluster chaos lint acute-dwi soop soop-outcome weights bench null-cohorts perfusion-accuracy docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -69,10 +69,8 @@ bench: $(VENV)/.dev ## measure what it costs, side by side; writes docs/performa
 null-cohorts: $(VENV)/.default ## what the outcome study's tests say of noise; writes docs/results
 	$(BIN)/python tests/studies/outcome/null_cohorts.py docs/results/null-cohorts.md
 
-transformation-phantom: $(VENV)/.default build/transformation/.cohort ## the protocol of the paper on 40 synthetic patients; writes docs/results; about half an hour
-	$(BIN)/snakemake transformation --cores $(CORES) --configfile config/papers/transformation.yaml config/phantom.yaml
-	$(BIN)/python tests/studies/transformation/against_truth.py build/transformation/results \
-		build/transformation/truth docs/results/transformation.md "make transformation-phantom"
+perfusion-accuracy: $(VENV)/.default ## how well delay, flow and volumes are found; writes docs/results; minutes
+	$(BIN)/python tests/perfusion/accuracy.py docs/results/perfusion.md
 
 docs: $(VENV)/.default ## write config/README.md from the schemas
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings

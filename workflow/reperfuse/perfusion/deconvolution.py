@@ -98,8 +98,8 @@ def deconvolve(
     mtt_range_s : two floats
         Shortest and longest MTT of the ideal residue functions.
     haematocrit_factor : float
-        k_H = (1 − Hct_artery)/(1 − Hct_capillary), a factor of CBF and CBV; divided by tissue density in g/ml,
-        they are per 100 g.
+        k_H = (1 − Hct_artery)/(1 − Hct_capillary), a factor of CBF and CBV; over the density of tissue in
+        g/ml, they are per 100 g.
 
     Returns
     -------
@@ -111,10 +111,9 @@ def deconvolve(
     ValueError
         Where shapes differ, a value is not finite, or the AIF has no area.
 
-    Source: Østergaard et al., Magn Reson Med 1996; 36: 715; Wu et al., Magn Reson Med 2003; 50: 164, with OI ≤
-    0.035 for simulated, 0.095 for clinical data. The correction is this project's, measured in
-    docs/results/perfusion.md.
-    """  # fmt: skip
+    Source: Østergaard et al., Magn Reson Med 1996; 36: 715; Wu et al., Magn Reson Med 2003; 50: 164. The
+    correction is this project's, measured in docs/results/perfusion.md.
+    """
     curves, aif = np.asarray(curves), np.asarray(aif, dtype=np.float64)
     if curves.ndim != 2 or aif.shape != curves.shape[1:]:
         raise ValueError(f"curves {curves.shape} and AIF {aif.shape} differ in their times")
@@ -246,8 +245,8 @@ class _Filters:
         high = min(int(np.ceil(search_s[1] / fine)), n * LAGS_PER_STEP)
         self.fine, self.search, self.width_s = fine, high - low + 1, width_s
         self.lags_s = np.arange(low, high + int(np.ceil(width_s / fine)) + 2) * fine
-        self.mtt_s = np.geomspace(*mtt_range_s, N_MTT)
-        k = np.arange(int(NOISE_FROM * n), n + 1)
+        self.mtt_s = np.geomspace(mtt_range_s[0], mtt_range_s[1], N_MTT)
+        k = np.arange(n, int(NOISE_FROM * n), -2)  # the others are no more than these once more
         phase = np.pi * np.outer(np.arange(n), k) / n
         self.noise = np.hstack([np.cos(phase), np.sin(phase)]).astype(np.float32) / np.sqrt(n * k.size)
         self._made: dict[float, _Filter] = {}
