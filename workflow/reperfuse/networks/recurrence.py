@@ -139,10 +139,13 @@ class _Recurrence(torch.autograd.Function):
         given = grad.t().contiguous() / (times if ctx.mean else 1)
         to_state, to_input = weights[:, :h].t().contiguous(), weights[:, h : h + k].t()
         d_x = grad.new_empty(times, k, n) if ctx.needs_input_grad[0] else None
-        d_weights, d_hidden = torch.zeros_like(weights), given.clone()
+        d_weights, d_hidden = (
+            torch.zeros_like(weights.t(), memory_format=torch.contiguous_format),
+            given.clone(),
+        )
         d_gates, d_cell, part = grad.new_empty(4 * h, n), grad.new_zeros(h, n), grad.new_empty(h, n)
         d_sigmoids, (d_i, d_f, d_o, d_g) = d_gates[: 3 * h], d_gates.chunk(4)
-        below, before, tanh = shown.transpose(1, 2).unbind(0), cells.unbind(0), squashed.unbind(0)
+        below, before, tanh = shown.unbind(0), cells.unbind(0), squashed.unbind(0)
         _, sigmoids, i, f, o, g = _gates(gates, h)
         for t in reversed(range(times)):
             torch.mul(d_hidden, tanh[t], out=d_o)
@@ -152,7 +155,7 @@ class _Recurrence(torch.autograd.Function):
             torch.mul(d_cell, i[t], out=d_g)
             SIGMOID_GRADIENT(d_sigmoids, sigmoids[t], grad_input=d_sigmoids)
             TANH_GRADIENT(d_g, g[t], grad_input=d_g)
-            d_weights.addmm_(d_gates, below[t])
+            d_weights.addmm_(below[t], d_gates.t())
             if d_x is not None:
                 torch.mm(to_input, d_gates, out=d_x[t])
             d_cell *= f[t]
@@ -161,4 +164,4 @@ class _Recurrence(torch.autograd.Function):
                 d_hidden += given
         ctx.kept = None
         _spare[:] = [ctx.block]
-        return (None if d_x is None else d_x.permute(2, 0, 1)), d_weights, None
+        return (None if d_x is None else d_x.permute(2, 0, 1)), d_weights.t(), None

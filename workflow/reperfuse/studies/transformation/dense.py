@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reperfuse.networks.lstm import VoxelLSTM
 from reperfuse.networks.recurrence import joined, run
-from reperfuse.studies.transformation.features import interior, shifts
+from reperfuse.studies.transformation.features import shifts
 
 Array = np.ndarray
 
@@ -42,7 +42,7 @@ def likelihood(
         (x, y, z) bool, not on the grid's border in plane (`features.interior`).
     device : torch.device or str
     chunk : int
-        Voxels at once. What is needed at once is about 2.2 kB for each, and one slab of the grid.
+        Voxels at once, which need about 2.2 kB each.
 
     Returns
     -------
@@ -57,26 +57,18 @@ def likelihood(
     _check(module, concentration, aif, static, where)
     voxels = np.flatnonzero(where)
     found = np.empty(len(voxels), dtype=np.float32)
-    steps = shifts(where.shape)
-    reach = int(steps[-1])
-    flat = concentration.reshape(-1, module.n_points)
     fixed = None if static is None else static.reshape(-1, static.shape[-1])
     everywhere = static is not None and static.ndim == 4
     with torch.inference_mode():
         weights, fc = joined(module.lstm).to(device), module.fc.to(device)
+        curves = torch.from_numpy(np.ascontiguousarray(concentration, dtype=np.float32)).to(device).view(-1)
         tenth = None if aif is None else torch.from_numpy(np.asarray(aif, dtype=np.float32)).to(device)
+        steps = torch.from_numpy(shifts(where.shape))[:, None].to(device)
         for start in range(0, len(voxels), chunk):
             part = slice(start, start + chunk)
             at = voxels[part]
-            first = int(at[0]) - reach
-            slab = (
-                torch.from_numpy(flat[first : int(at[-1]) + reach + 1])
-                .to(device, torch.float32)
-                .t()
-                .contiguous()
-            )
-            around = torch.from_numpy((at - first)[None] + steps[:, None]).to(device)
-            state = _state(weights, slab, around, tenth, mean=module.output == "each")
+            first = (torch.from_numpy(at).to(device) + steps) * module.n_points
+            state = _state(weights, curves, first, tenth, times=module.n_points, mean=module.output == "each")
             if fixed is not None:
                 values = np.asarray(fixed[at if everywhere else part], dtype=np.float32)
                 state = torch.cat([state, torch.from_numpy(values).to(device).t()])
@@ -85,19 +77,23 @@ def likelihood(
     return found
 
 
-def _state(weights: Tensor, slab: Tensor, around: Tensor, aif: Tensor | None, *, mean: bool) -> Tensor:
+def _state(
+    weights: Tensor, curves: Tensor, first: Tensor, aif: Tensor | None, *, times: int, mean: bool
+) -> Tensor:
     """Return the states (h, n) that the LSTM comes to.
 
-    ``slab`` (t, m) are concentrations, ``around`` (9, n) the columns of each voxel's neighbours in it.
+    ``curves`` are all curves of the grid one after another, ``first`` (9, n) where those of each voxel's neighbours
+    begin. It is moved on with time. What a chunk needs of the curves stays in the processor's cache meanwhile.
     """
-    columns, n = around.reshape(-1), around.shape[1]
+    where = first.view(-1)
 
     def fill(t: int, rows: Tensor) -> None:
-        torch.index_select(slab[t], 0, columns, out=rows[:9].view(-1))
+        torch.index_select(curves, 0, where, out=rows[:9].view(-1))
+        where.add_(1)
         if aif is not None:
             rows[9] = aif[t]
 
-    return run(weights, fill, n, len(slab), mean=mean)
+    return run(weights, fill, first.shape[1], times, mean=mean)
 
 
 def _check(
@@ -117,5 +113,5 @@ def _check(
         raise ValueError(
             f"static is {None if static is None else static.shape}; expected {module.n_static} values for each voxel"
         )
-    if (where & ~interior(where)).any():
+    if where[[0, -1]].any() or where[:, [0, -1]].any():
         raise ValueError("the mask reaches the border of the grid in plane, where a voxel has no 3×3 patch")
