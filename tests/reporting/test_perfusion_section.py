@@ -134,6 +134,15 @@ def test_without_a_label_none_is_claimed(tmp_path: Path, parse) -> None:
     assert "No mask of a haemorrhagic transformation was given" in text
 
 
+def test_an_empty_mask_is_no_haemorrhage(tmp_path: Path, parse) -> None:
+    told = facts() | {"ht": {"volume_ml": 0.0, "n_components": 0, "source": "derivatives/manual/mask.nii.gz"}}
+    empty = images() | {"PWI_ht": images()["PWI_ht"].like(np.zeros(samples.SHAPE, bool))}
+    page = patient_page(patient(records={"perfusion": record(facts=told)}, images=empty), tmp_path)[-1]
+    assert (
+        "The mask that was given (mask.nii.gz) is empty: no haemorrhagic transformation." in parse(page).text
+    )
+
+
 def test_the_same_view_gives_the_same_bytes(written: list[Path], tmp_path: Path) -> None:
     again = patient_page(patient(), tmp_path)
     assert all(one.read_bytes() == two.read_bytes() for one, two in zip(written, again, strict=True))

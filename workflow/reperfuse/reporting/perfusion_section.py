@@ -79,6 +79,7 @@ def perfusion_section(
         series=series(facts),
         bleeding=_placed(figures.bleeding(images), shelf) if _has(images, "PWI_gre") else [],
         ht=facts.get("ht") or {},
+        source=_given(facts.get("ht") or {}),
         labelled=_has(images, "PWI_ht"),
         partial=_partial(images),
     )
@@ -86,6 +87,12 @@ def perfusion_section(
 
 def _has(images: Images, name: str) -> bool:
     return images.get(name) is not None
+
+
+def _given(ht: Mapping[str, Any]) -> str:
+    """Return where a mask is from: the file's name, which says more than the folders before it."""
+    name = str(ht.get("source") or "").rpartition("/")[2]
+    return f" ({name})" if name else ""
 
 
 def _partial(images: Images) -> bool:
