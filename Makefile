@@ -72,6 +72,11 @@ null-cohorts: $(VENV)/.default ## what the outcome study's tests say of noise; w
 perfusion-accuracy: $(VENV)/.default ## how well delay, flow and volumes are found; writes docs/results; minutes
 	$(BIN)/python tests/perfusion/accuracy.py docs/results/perfusion.md
 
+transformation-phantom: $(VENV)/.default build/transformation/.cohort ## the protocol of the paper on 40 synthetic patients; writes docs/results; about half an hour
+	$(BIN)/snakemake transformation --cores $(CORES) --configfile config/papers/transformation.yaml config/phantom.yaml
+	$(BIN)/python tests/studies/transformation/against_truth.py build/transformation/results \
+		build/transformation/truth docs/results/transformation.md "make transformation-phantom"
+
 docs: $(VENV)/.default ## write config/README.md from the schemas
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings
 
