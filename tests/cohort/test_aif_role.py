@@ -31,7 +31,9 @@ def test_a_curve_plays_the_role_and_comes_before_a_mask(tmp_path: Path) -> None:
     assert found == {"aif": [f"{PLACE}aif.tsv", f"{PLACE}aif.json"]}
 
 
-@pytest.mark.parametrize("name", ["sub-1_ses-01_events.tsv", "participants.tsv", "sub-1_ses-01_aif.csv", "aif.tsv"])
+@pytest.mark.parametrize(
+    "name", ["sub-1_ses-01_events.tsv", "participants.tsv", "sub-1_ses-01_aif.csv", "aif.tsv"]
+)
 def test_no_other_table_is_taken_for_an_image(name: str) -> None:
     assert parse(f"sub-1/ses-01/perf/{name}") is None
 
