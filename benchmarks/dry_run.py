@@ -19,7 +19,7 @@ from trees import bare_snakefile, make_tree, plan, tell_outcomes
 from reperfuse.cohort import layout
 
 # How many images a step writes of a patient who has everything.
-IMAGES = {"prepare": 14, "register": 5, "normalise": 5, "lesions": 10}
+IMAGES = {"prepare": 14, "register": 5, "normalise": 5, "lesions": 10, "perfusion": 26}
 DECLARED = {step: [f"{step}-{i}" for i in range(n)] for step, n in IMAGES.items()}
 BARE = ("--snakefile", "Snakefile", "--quiet", "all")
 FLOOR_IS = "Snakemake's own: the same jobs and records in a bare Snakefile"

@@ -24,7 +24,8 @@ from typing import Any
 
 from suite import ROOT, Measured, report, run, snakemake
 
-STEPS = ("prepare", "register", "normalise", "lesions")
+STEPS = ("prepare", "register", "normalise", "lesions", "perfusion")
+MASKS = ("lesion", "ht", "aif")
 CONFIG = """\
 bids_dir: bids
 output_dir: {}
@@ -66,7 +67,8 @@ def warm() -> None:
     import reperfuse.imaging.patient_lesions
     import reperfuse.imaging.patient_normalisation
     import reperfuse.imaging.patient_registration
-    import reperfuse.imaging.prepare  # noqa: F401
+    import reperfuse.imaging.prepare
+    import reperfuse.perfusion.patient_perfusion  # noqa: F401
 
 
 def steps(config: dict, manifest: dict, out: str) -> tuple[SimpleNamespace, dict[str, list[tuple[str, Any]]]]:
@@ -91,16 +93,25 @@ def steps(config: dict, manifest: dict, out: str) -> tuple[SimpleNamespace, dict
     resolution = {"resolution_mm": config["normalise"]["resolution_mm"]}
     first = job("template", "cohort", resolution, None, Named(), dict(template))
     chains: dict[str, list[tuple[str, Any]]] = {}
+    # As workflow/rules/perfusion.smk does.
+    prepare = config["prepare"]
+    limits = ("max_declared_gib", "max_ratio", "allow_no_orientation", "max_nonfinite_percent")
+    perfusion = {
+        **config["perfusion"],
+        "limits": {key: prepare[key] for key in limits},
+        "brain": {key: prepare[f"brain_{key}"] for key in ("smoothing_mm", "opening_mm", "edge_mm")},
+    }
     for sub, visits in manifest["active"].items():
         mine = layout.steps_of(visits)
-        raw = {v: {r: f for r, f in roles.items() if r != "lesion"} for v, roles in visits.items()}
-        sources = {"prepare": raw, "lesions": {"atlases": {}}}
+        raw = {v: {r: f for r, f in roles.items() if r not in MASKS} for v, roles in visits.items()}
+        sources = {"prepare": raw, "lesions": {"atlases": {}}, "perfusion": visits}
         chains[sub] = []
         for step in (one for one in STEPS if one in mine):
             owners = {one: "cohort" if one == "template" else sub for one in layout.AFTER[step]}
             before = [f"{out}/work/{w}/{one}.json" for one, w in owners.items() if one in (*mine, "template")]
             inputs = Named(records=before, **(template if "template" in owners else {}))
-            chains[sub].append((step, job(step, sub, config[step], sources.get(step), inputs, {})))
+            cfg = perfusion if step == "perfusion" else config[step]
+            chains[sub].append((step, job(step, sub, cfg, sources.get(step), inputs, {})))
     return first, chains
 
 

@@ -17,6 +17,7 @@ IMAGES = (
         "01/dwi/{0}_ses-01_trace",
         "01/dwi/{0}_ses-01_dwi",
         "01/anat/{0}_ses-01_FLAIR",
+        "01/perf/{0}_ses-01_dsc",
     ),
     *(
         "01/anat/{0}_ses-01_T1w",
