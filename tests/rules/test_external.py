@@ -14,6 +14,7 @@ from tests.workspace import Workspace, write_patients
 
 SECTION = "external_cohorts: {centre2: {bids_dir: elsewhere/bids}}\n"
 STEPS = {"prepare": 1, "register": 1, "normalise": 1, "lesions": 1, "perfusion": 1}
+WITH_PWI = {"pwi_missing_mild": 0.0, "pwi_missing_other": 0.0, "mcar": {}}
 TABLES = ("cohort/index", "cohort/participants", "cohort/excluded", "cohort/status", "cohort/eligibility")
 TABLES += ("cohort/quality", "lesions", "growth", "loads", "perfusion", "perfusion-agreement")
 
@@ -32,7 +33,7 @@ def joined(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished workspace with an external cohort of one patient beside it; to be copied, not changed."""
     path = tmp_path_factory.mktemp("joined") / "w"
     shutil.copytree(finished, path, symlinks=True)
-    write_patients(path / "elsewhere/bids", 1, seed=2)
+    write_patients(path / "elsewhere/bids", 1, seed=2, **WITH_PWI)
     with (path / "config.yaml").open("a") as config:
         config.write(SECTION)
     # A patient of the main cohort under another name.
@@ -120,7 +121,7 @@ def test_a_second_run_does_nothing_nor_does_one_after_the_dataset_moved(workspac
 
 
 def test_an_external_patient_who_joins_runs_its_own_jobs_only(workspace: Workspace) -> None:
-    write_patients(workspace.path / "more/bids", 2, seed=2)
+    write_patients(workspace.path / "more/bids", 2, seed=2, **WITH_PWI)
     shutil.copytree(workspace.path / "more/bids", workspace.path / "elsewhere/bids", dirs_exist_ok=True)
     for path in (workspace.path / "elsewhere/bids/sub-0002").rglob("*"):
         os.utime(path, (10**9, 10**9))
