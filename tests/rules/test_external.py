@@ -16,7 +16,7 @@ SECTION = "external_cohorts: {centre2: {bids_dir: elsewhere/bids}}\n"
 STEPS = {"prepare": 1, "register": 1, "normalise": 1, "lesions": 1, "perfusion": 1}
 WITH_PWI = {"pwi_missing_mild": 0.0, "pwi_missing_other": 0.0, "mcar": {}}
 TABLES = ("cohort/index", "cohort/participants", "cohort/excluded", "cohort/status", "cohort/eligibility")
-TABLES += ("cohort/quality", "lesions", "growth", "loads", "perfusion", "perfusion-agreement")
+TABLES += ("cohort/quality", "lesions", "growth", "loads", "perfusion")
 
 
 def state(folder: Path) -> dict[str, int]:
