@@ -43,7 +43,7 @@ for _ in range(3):
     start = time.process_time()
     found = deconvolve_cSVD(curves, aif, times, params=params)
     seconds.append(time.process_time() - start)
-np.savez(sys.argv[2], cbf=found.cbf.ravel(), tmax=found.delay.ravel())
+np.savez(sys.argv[2], cbf=6000 * found.cbf.ravel(), tmax=found.delay.ravel())
 print(json.dumps(sorted(seconds)[1]))
 """
 
@@ -72,7 +72,7 @@ def series(voxels: int) -> dict[str, np.ndarray]:
 
 
 def pseudo_inverse(curves: np.ndarray, aif: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the maps of standard SVD, in the precision of `numpy.linalg.pinv` or of the matrix's curves."""
+    """Return the maps of standard SVD."""
     lag = np.subtract.outer(np.arange(N), np.arange(N))
     matrix = np.where(lag >= 0, aif[np.abs(lag)], 0) * STEP_S
     residue = curves @ np.linalg.pinv(matrix, rcond=THRESHOLD).T

@@ -21,10 +21,10 @@ Array = np.ndarray
 
 PER_100ML_MIN = 6000.0  # 1/s → ml/100 ml/min
 LAGS_PER_STEP = 2  # the kept frequencies are then sampled densely enough for a parabola
-WIDTH_PLACES = 6  # after the peak, spread over the width
-CHUNK = 8192  # voxels whose residue functions stay in the cache
+WIDTH_PLACES = 4  # after the peak, spread over the width
+CHUNK = 4096  # voxels whose residue functions stay in the cache
 NOISE_FROM = 0.75  # share of the Nyquist frequency above which a curve is taken for noise
-N_MTT = 256
+N_MTT, N_WIDTHS = 256, 1024
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,16 @@ def deconvolve(
     for start in range(0, curves.shape[0], CHUNK):
         part = slice(start, start + CHUNK)
         chunk = curves[part].astype(np.float32, copy=False)
-        if not np.isfinite(chunk).all():
+        area = chunk.sum(axis=1) / aif.sum()
+        if not np.isfinite(area).all():
             raise ValueError("a concentration is not finite; leave such voxels out")
         for rows, one in filters.of(chunk, method, threshold, oscillation_index, lowest_threshold):
-            few = chunk[rows]
-            delay, height, share, z = filters[one].measure(few)
+            delay, height, share, z = filters[one].measure(chunk[rows])
             if correction == "exponential":
                 late, gain = filters[one].bias(share)
                 delay, height = delay - late, height / gain
             here = start + rows
-            result[:4, here] = np.stack((height, delay, few.sum(axis=1) / aif.sum(), z)) * (height > 0)
+            result[:4, here] = np.stack((height, delay, area[rows], z)) * (height > 0)
             result[4, here] = one
     height, tmax, area, z, used = result
     cbf = (PER_100ML_MIN * haematocrit_factor) * height
@@ -187,51 +187,51 @@ def ideal(n: int, keep: Array, lags_s: Array, mtt_s: Array, *, step_s: float, co
 class _Filter:
     """One set of kept frequencies: the matrix, and what it makes of ideal residue functions."""
 
-    def __init__(self, matrix: Array, model: Array, step_s: float, lags_s: Array, search: int,
+    def __init__(self, matrix: Array, model: Array, step_s: float, first_s: float, search: int,
                  width_s: float, noise: Array) -> None:  # fmt: skip
-        self.matrix = matrix.astype(np.float32)
-        self.step_s, self.first_s = step_s, float(lags_s[0])
-        self.search, self.width = search, width_s / step_s
-        self.noise = noise
-        self.spread = np.sqrt((matrix[:, :search] ** 2).sum(axis=0).mean())
-        self.late, self.gain, share = self._peaks(model)
-        self.share = np.maximum.accumulate(share)
+        spread = np.sqrt((matrix[:, :search] ** 2).sum(axis=0).mean())
+        self.matrix = np.hstack([matrix, spread * noise]).astype(np.float32)
+        self.step_s, self.first_s = step_s, first_s
+        self.search, self.lags, self.width = search, matrix.shape[1], width_s / step_s
+        late, gain, share = self._peaks(model)
+        share = np.maximum.accumulate(share)
+        self.least = share[0]
+        self.per_width = (N_WIDTHS - 1) / (share[-1] - share[0])
+        widths = np.linspace(share[0], share[-1], N_WIDTHS)
+        self.late, self.gain = (np.interp(widths, share, one).astype(np.float32) for one in (late, gain))
 
     def _peaks(self, residue: Array) -> tuple[Array, Array, Array]:
         """Return place (s) and height of the peak, and the mean after it over its height."""
-        rows = np.arange(residue.shape[0])
-        at = residue[:, : self.search].argmax(axis=1)
-        inner = np.clip(at, 1, self.search - 2)
-        before, top, after = (residue[rows, inner + k] for k in (-1, 0, 1))
+        flat, rows = residue.ravel(), np.arange(residue.shape[0]) * residue.shape[1]
+        inner = residue[:, : self.search].argmax(axis=1)
+        np.clip(inner, 1, self.search - 2, out=inner)
+        before, top, after = (flat.take(rows + inner + k) for k in (-1, 0, 1))
         bend = 2 * top - before - after
         shift = 0.5 * np.divide(after - before, bend, out=np.zeros_like(bend), where=bend > 0)
         # A maximum at the border of the search is no peak; its place is the border.
         shift = np.clip(shift, -1, 1)
         height = top + 0.25 * (after - before) * shift
-        place = inner + shift
         mean = np.zeros_like(height)
         for part in (np.arange(WIDTH_PLACES) + 0.5) / WIDTH_PLACES:
-            mean += _at(residue, place + self.width * part) / WIDTH_PLACES
-        share = np.divide(mean, height, out=np.zeros_like(mean), where=height > 0)
-        return self.first_s + self.step_s * place, height, share
+            place = shift + np.float32(self.width * part)
+            left = np.floor(place)
+            at = rows + inner + left.astype(np.int64)
+            low = flat.take(at)
+            mean += low + (flat.take(at + 1) - low) * (place - left)
+        share = np.divide(mean, WIDTH_PLACES * height, out=np.zeros_like(mean), where=height > 0)
+        return self.first_s + self.step_s * (inner + shift), height, share
 
     def measure(self, curves: Array) -> tuple[Array, Array, Array, Array]:
         """Return place, height and width of the peak of each curve, and its height by its noise."""
-        delay, height, share = self._peaks(curves @ self.matrix)
-        noise = np.sqrt(((curves @ self.noise) ** 2).sum(axis=1)) * np.float32(self.spread)
+        product = curves @ self.matrix
+        delay, height, share = self._peaks(product)
+        noise = np.sqrt(np.einsum("ij,ij->i", product[:, self.lags :], product[:, self.lags :]))
         return delay, height, share, np.divide(height, noise, out=np.zeros_like(noise), where=noise > 0)
 
     def bias(self, share: Array) -> tuple[Array, Array]:
         """Return by how much the peak of such a width comes late (s), and its height by the true one."""
-        return np.interp(share, self.share, self.late), np.interp(share, self.share, self.gain)
-
-
-def _at(values: Array, place: Array) -> Array:
-    """Return each row at a place between its columns, linear."""
-    left = np.clip(place.astype(np.int32), 0, values.shape[1] - 2)
-    rows = np.arange(values.shape[0])
-    low = values[rows, left]
-    return low + (values[rows, left + 1] - low) * (place - left).astype(values.dtype)
+        place = np.clip((share - self.least) * self.per_width + 0.5, 0, N_WIDTHS - 1).astype(np.int64)
+        return self.late.take(place), self.gain.take(place)
 
 
 class _Filters:
@@ -248,7 +248,7 @@ class _Filters:
         self.mtt_s = np.geomspace(mtt_range_s[0], mtt_range_s[1], N_MTT)
         k = np.arange(n, int(NOISE_FROM * n), -2)  # the others are no more than these once more
         phase = np.pi * np.outer(np.arange(n), k) / n
-        self.noise = np.hstack([np.cos(phase), np.sin(phase)]).astype(np.float32) / np.sqrt(n * k.size)
+        self.noise = np.hstack([np.cos(phase), np.sin(phase)]) / np.sqrt(n * k.size)
         self._made: dict[float, _Filter] = {}
         self._rough: dict[float, Array] = {}
 
@@ -259,7 +259,7 @@ class _Filters:
             model = ideal(self.aif.size, keep, self.lags_s, self.mtt_s, step_s=self.step_s,
                           convolution=self.convolution)  # fmt: skip
             self._made[threshold] = _Filter(
-                matrix, model, self.fine, self.lags_s, self.search, self.width_s, self.noise
+                matrix, model, self.fine, self.lags_s[0], self.search, self.width_s, self.noise
             )
         return self._made[threshold]
 
