@@ -1,8 +1,8 @@
 """Claim: curves come onto the common grid of times at least five times as fast as with `interp1d`.
 
 Linear interpolation of 128 × 128 × 20 curves from 60 points of 1.71 s to 60 points of 1.8 s, the last value
-held; made and applied once, as for a patient. The peer is SciPy's `interp1d`. The floor copies the curves. CPU seconds on one thread,
-medians; and how far the two results lie apart.
+held; made and applied once, as for a patient. The peer is SciPy's `interp1d`, the floor copies the curves. CPU
+seconds on one thread, medians; and how far the two results lie apart.
 Run: python benchmarks/temporal_resampling.py [voxels]
 """
 
