@@ -147,7 +147,8 @@ def measure(voxels: int = 128 * 128 * 20) -> list[Measured]:
         ),
         Measured("deconvolution (oSVD, corrected)", slower, "s", cpu_s=slower, aim="ours <= 5", **what),
         Measured(
-            "error of CBF after deconvolution", flow, "%", peer=plain_flow, peer_is=peer_is, aim="ours/peer <= 1", **what
+            "error of CBF after deconvolution", flow, "%", peer=plain_flow, peer_is=peer_is,
+            aim="ours/peer <= 1", **what,
         ),
         Measured(
             "spread of Tmax − delay after deconvolution", delay, "s", peer=plain_delay, peer_is=peer_is,
