@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reperfuse.imaging.volume import Volume
-from reperfuse.perfusion.volumes import RULES, healthier_side, perfused_tissue, perfusion_volumes
+from reperfuse.perfusion.volumes import RULES, healthier_side, late_levels, perfused_tissue, perfusion_volumes
 
 VOXEL_ML = 0.1
 AFFINE = np.diag([5.0, 5.0, 4.0, 1.0])
@@ -130,3 +130,17 @@ def test_the_reference_is_the_side_where_contrast_peaks_earlier(late_left: bool,
     ttp[(index[1] < 12)] = 20.0  # late in a part only
     side = healthier_side(brain, ttp, brain.data)
     assert side.any() and ((x[side] > 0) == late_left).all()
+
+
+def test_levels_are_drawn_where_volumes_were_counted() -> None:
+    tmax, cbv = np.ones(SHAPE), np.full(SHAPE, 4.0)
+    tmax[block(0, 5)], tmax[block(0, 2)] = 7, 12
+    tmax[19, 19, 19] = 12  # an island below the least component
+    maps, valid = {"tmax": volume(tmax), "cbv": volume(cbv)}, block(0, 20)
+    settings = {key: value for key, value in SETTINGS.items() if key != "rttp_s"}
+    found = late_levels(maps, valid, None, **settings)
+    volumes = perfusion_volumes(maps, valid, None, **SETTINGS)["volumes_ml"]
+    assert found is not None
+    for limit in SETTINGS["thresholds_s"]:
+        assert np.count_nonzero(found.data >= limit) * VOXEL_ML == pytest.approx(volumes[f"tmax{limit}"])
+    assert late_levels({"tmax": maps["tmax"]}, valid, None, **settings) is None

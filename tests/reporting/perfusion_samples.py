@@ -26,6 +26,7 @@ def images() -> dict[str, Volume | None]:
     values = {
         "s0": np.where(brain, 500.0 + 5 * noise, 20.0),
         "tmax": tmax,
+        "late": np.where(core, 10.0, np.where(late, 6.0, 0.0)),
         "cbf": cbf,
         "cbv": cbf * 0.08,
         "mtt": np.where(late, 9.0, 5.0) + 0.1 * noise,

@@ -118,6 +118,7 @@ class Line:
             data, self.pwi.affine, self.brain, baseline=first.baseline, path=self.path, **settings["motion"]
         )
         self.moved(moved, dropped)
+        facts["motion"]["threshold_mm"] = settings["motion"]["spike_mm"]
         self.voxels = moved.series[self.brain]
         self.signal = self.voxels.mean(axis=0, dtype=np.float64)
         bolus = find_bolus(self.signal, self.times_s, path=self.path, **settings["bolus"])

@@ -14,7 +14,7 @@ from reperfuse.imaging.volume import Volume
 from reperfuse.perfusion.grid import carry
 from reperfuse.perfusion.inputs import Inputs
 from reperfuse.perfusion.line import Given, Line, Perfused
-from reperfuse.perfusion.volumes import RULES, perfusion_volumes
+from reperfuse.perfusion.volumes import RULES, late_levels, perfusion_volumes
 
 MEASURED = ("cbv", "tmax", "rttp")
 # In a word, for tables and studies: what the faults of this step say of the series.
@@ -182,6 +182,9 @@ def _judge(
     if "PWI_valid" in made.images:
         maps = {name: made.images[f"PWI_{name}"] for name in MEASURED if f"PWI_{name}" in made.images}
         facts |= perfusion_volumes(maps, line.valid, core, line.detected, **volumes)
+        settings = {key: value for key, value in volumes.items() if key != "rttp_s"}
+        if (levels := late_levels(maps, line.valid, core, line.detected, **settings)) is not None:
+            made.images["PWI_late"] = levels
         made.faults += _quality(facts, line.path, **quality)
     codes = dict.fromkeys(fault.code for fault in made.faults)
     facts["flags"] = [FLAGS[code] for code in codes if code in FLAGS]

@@ -112,6 +112,35 @@ def late(
     return drop_small(mask, voxel_ml, min_component_ml=min_component_ml, connectivity=connectivity)
 
 
+def late_levels(
+    maps: Mapping[str, Volume],
+    valid: np.ndarray,
+    core: np.ndarray | None,
+    detected: np.ndarray | None = None,
+    *,
+    thresholds_s: Sequence[float],
+    csf_share: float,
+    min_component_ml: float,
+    connectivity: int,
+) -> Volume | None:
+    """Return the greatest limit of Tmax in s that tissue exceeds where its volume counts, 0 elsewhere.
+
+    None without Tmax. Parameters are those of `perfusion_volumes`, so that what is drawn is what was measured.
+    """
+    if "tmax" not in maps or "cbv" not in maps:
+        return None
+    seen = valid if detected is None else detected
+    tissue = perfused_tissue(valid, seen, maps["cbv"].data, core, csf_share=csf_share)
+    tmax, levels = maps["tmax"], np.zeros(valid.shape, dtype=np.float32)
+    for limit in sorted({*thresholds_s, HYPOPERFUSED_S, SEVERE_S}):
+        counted = late(
+            tmax.data, tissue, tmax.voxel_ml,
+            above_s=limit, min_component_ml=min_component_ml, connectivity=connectivity,
+        )  # fmt: skip
+        levels[counted] = limit
+    return tmax.like(levels)
+
+
 def perfusion_volumes(
     maps: Mapping[str, Volume],
     valid: np.ndarray,

@@ -18,11 +18,9 @@ from reperfuse.reporting.slices import Block, Layout, block, bounding_box, mosai
 # What the section reads of the step: the series itself is large and is not drawn.
 SHOWN = frozenset(
     "PWI_s0 PWI_brain PWI_valid PWI_cbf PWI_cbv PWI_mtt PWI_tmax PWI_rttp PWI_k2 PWI_aif PWI_vof PWI_adc "
-    "PWI_trace PWI_core PWI_gre PWI_ht PWI_covered".split()
+    "PWI_late PWI_trace PWI_core PWI_gre PWI_ht PWI_covered".split()
 )
 TMAX_LEVELS_S = (4, 6, 8, 10)
-# Lines of fewer points enclose a voxel or two: noise, which would hide the rest.
-SHORTEST = 12
 MOST_SLICES = 8
 WIDEST_PX = 1100
 TURBO, SIGNED = "turbo", "berlin"
@@ -85,6 +83,14 @@ def _mask(images: Images, name: str, shape: tuple[int, ...]) -> np.ndarray | Non
     return None if found is None or found.data.shape != shape else found.data > 0.5
 
 
+def _counted(images: Images, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the limit of Tmax in s that tissue exceeds where its volume was counted, 0 elsewhere."""
+    found = block(images.get("PWI_late"))
+    if found is None or found.data.shape != shape:
+        return np.zeros(shape, np.float32)
+    return np.asarray(np.nan_to_num(found.data))
+
+
 def _row(base: Block, inside: np.ndarray, target: np.ndarray | None) -> Layout:
     """Lay out slices in one row, so that maps below each other show the same place."""
     layout = mosaic(base, inside, target, count=MOST_SLICES, columns=MOST_SLICES, pixel_mm=1.0)
@@ -105,14 +111,12 @@ def strips(images: Images) -> list[Strip]:
         return []
     base, inside = found
     shape = base.data.shape
-    tmax, valid = block(images.get("PWI_tmax")), _mask(images, "PWI_valid", shape)
+    valid = _mask(images, "PWI_valid", shape)
     known = inside if valid is None else inside & valid
-    slow = np.zeros(shape, np.float32)
-    if tmax is not None and tmax.data.shape == shape:
-        slow = np.where(known, np.nan_to_num(tmax.data), 0.0).astype(np.float32)
-    late, core = slow > 6.0, _mask(images, "PWI_core", shape)
+    counted, core = _counted(images, shape), _mask(images, "PWI_core", shape)
+    late = counted >= 6.0
     layout = _row(base, inside, late if core is None else late | core)
-    lines = [(f"t{level}", outline(slow, layout, level=level, shortest=SHORTEST)) for level in TMAX_LEVELS_S]
+    lines = [(f"t{level}", outline(counted >= level, layout)) for level in TMAX_LEVELS_S]
     lines += [] if core is None else [("core", outline(core, layout))]
     six = [line for line in lines if line[0] == "t6"]
     labels, bar_px = labels_of(layout, positions=True), 50.0 / layout.pixel_mm
@@ -158,8 +162,7 @@ def overview(images: Images) -> Strip | None:
     tiles = tuple(("axial", index) for index in spread(0, box[2].stop - box[2].start - 1, 40))
     layout = Layout(base.data.shape, base.zooms, box, tiles, min(8, len(tiles)), 1.0)
     scale = scale_of("tmax", tmax.data[known])
-    slow = np.where(known, np.nan_to_num(tmax.data), 0.0)
-    line = (("t6", outline(slow, layout, level=6.0, shortest=SHORTEST)),)
+    line = (("t6", outline(_counted(images, base.data.shape) >= 6.0, layout)),)
     alt = f"{len(tiles)} axial slices of Tmax through the whole brain"
     content = render_colour(tmax, known, inside, layout, scale)
     labels = labels_of(layout, positions=True)

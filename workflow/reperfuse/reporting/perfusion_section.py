@@ -118,8 +118,7 @@ def flag_sentences(facts: Mapping[str, Any]) -> list[str]:
 
 def spike_mm(facts: Mapping[str, Any]) -> float | None:
     """Return the framewise displacement that is called a spike, where it is recorded."""
-    motion = facts.get("motion") or {}
-    return to_float(motion.get("threshold_mm", motion.get("spike_mm")))
+    return to_float((facts.get("motion") or {}).get("threshold_mm"))
 
 
 def motion_line(facts: Mapping[str, Any]) -> str:
