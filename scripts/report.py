@@ -12,6 +12,7 @@ from reperfuse.core.tables import read_table
 from reperfuse.core.version import VERSION
 from reperfuse.reporting.cohort_page import CohortView, cohort_page, qc_rows
 from reperfuse.reporting.cohort_tables import assumed_section, folds_section
+from reperfuse.reporting.perfusion_cohort import cohort_perfusion
 from reperfuse.reporting.study_tables import studies_section
 
 with job:
@@ -30,6 +31,8 @@ with job:
         sessions=summary["sessions"],
     )
     links = [record["facts"]["link"] for record in job.all_records if "link" in record["facts"]]
+    perfusion = cohort_perfusion(by_patient(job.all_records), view.pages)
     more = [folds_section(summary["folds"]), assumed_section(job.cfg["assumed"])]
     more = [studies_section([tuple(link) for link in links]), *more] if links else more
+    more = [perfusion, *more] if perfusion.html else more
     cohort_page(view, Path(snakemake.output.index).parent, more=more)

@@ -13,6 +13,7 @@ from perfusion_samples import facts, images, patient, record, refused, tables
 from reperfuse.imaging.volume import Volume
 from reperfuse.reporting.pages import RESEARCH_USE
 from reperfuse.reporting.patient import patient_page
+from reperfuse.reporting.perfusion_cohort import cohort_perfusion
 from reperfuse.reporting.perfusion_figures import SHOWN, bleeding, strips, vessels
 from reperfuse.reporting.perfusion_plots import baseline_s, curves_plot, motion_plot
 from reperfuse.reporting.perfusion_section import mismatch
@@ -189,3 +190,12 @@ def test_another_grid_is_left_out() -> None:
     other = Volume(np.zeros((4, 4, 3), np.float32), samples.AFFINE)
     assert "CBF" not in [one.title for one in strips({**images(), "PWI_cbf": other})]
     assert replace(patient(), images={}).images == {}
+
+
+def test_the_cohort_lists_volumes_and_who_has_none() -> None:
+    records = {"sub-02": {"perfusion": refused()}, "sub-01": {"perfusion": record()}, "sub-03": {}}
+    html = str(cohort_perfusion(records, ["sub-01"]).html)
+    assert '<a href="sub-01.html">sub-01</a>' in html and "<td>84.0</td>" in html
+    assert "Without volumes of Tmax (1)" in html and "sub-01_dsc.nii.gz" in html.split("<details")[1]
+    assert "sub-03" not in html and RESEARCH_USE in html
+    assert cohort_perfusion({"sub-03": {}}, []).html == ""
