@@ -64,7 +64,7 @@ def codes(made: Perfused) -> list[str]:
     return [fault.code for fault in made.faults]
 
 
-MAPS = {f"PWI_{name}" for name in "cbf cbv mtt tmax ttp rttp k2 slope final peak".split()}
+MAPS = {f"PWI_{name}" for name in "cbf cbv mtt tmax late ttp rttp k2 slope final peak".split()}
 OTHERS = {f"PWI_{name}" for name in "s0 brain valid concentration aif vof".split()}
 
 
