@@ -147,7 +147,7 @@ def test_without_an_artery_times_to_peak_and_shapes_still_come(
     arterial = {**SECTION["aif"]["arterial"], "minimum_peak_ratio": 1000}
     found = run(series, truth, aif={**SECTION["aif"], "arterial": arterial})
     assert "E144" in codes(found) and "no AIF" in found.facts["flags"]
-    lost = {f"PWI_{name}" for name in "cbf cbv mtt tmax aif vof".split()}
+    lost = {f"PWI_{name}" for name in "cbf cbv mtt tmax late aif vof".split()}
     assert found.images.keys() == (MAPS | OTHERS) - lost
     assert found.facts["volumes_ml"].keys() == {"rttp4.5"} and "aif" not in found.facts
 
@@ -223,3 +223,11 @@ def test_the_brain_of_a_series_that_no_transform_reaches_is_found_in_it(
     brain = truth["mtt"] > 0
     assert how.startswith("series") and 2 * (mask & brain).sum() / (mask.sum() + brain.sum()) > 0.85
     assert brain_of(series, brain, 2, **settings)[1] == "diffusion"
+
+
+def test_what_has_leaked_is_no_blood_volume(made: Perfused, truth: dict[str, np.ndarray]) -> None:
+    cbv, true = made.images["PWI_cbv"].data, truth["cbf"] * truth["mtt"] / 60
+    seen = made.images["PWI_valid"].data & (truth["cbf"] > 15)
+    leaky = seen & truth["hypoperfused"].astype(bool)
+    ratio = [float(cbv[one].mean() / true[one].mean()) for one in (leaky, seen & ~leaky)]
+    assert 0.8 < ratio[0] / ratio[1] < 1.1  # with what has leaked, 1.4

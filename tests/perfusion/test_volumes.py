@@ -67,7 +67,12 @@ def test_volumes_ratios_and_rules_of_planted_maps() -> None:
     cbv[block(0, 5)] = 3.0
     core = block(0, 1)
     found = perfusion_volumes(
-        {"tmax": volume(tmax), "cbv": volume(cbv), "rttp": volume(np.where(tmax > 6, 5, 0))},
+        {
+            "tmax": volume(tmax),
+            "area": volume(cbv),
+            "cbv": volume(cbv),
+            "rttp": volume(np.where(tmax > 6, 5, 0)),
+        },
         valid,
         core,
         **SETTINGS,
@@ -81,13 +86,20 @@ def test_volumes_ratios_and_rules_of_planted_maps() -> None:
 
 
 def test_without_a_core_there_is_no_mismatch_and_without_an_artery_no_tmax() -> None:
-    maps = {"tmax": volume(np.full(SHAPE, 7)), "cbv": volume(np.ones(SHAPE)), "rttp": volume(np.zeros(SHAPE))}
+    maps = {
+        "tmax": volume(np.full(SHAPE, 7)),
+        "area": volume(np.ones(SHAPE)),
+        "cbv": volume(np.ones(SHAPE)),
+        "rttp": volume(np.zeros(SHAPE)),
+    }
     found = perfusion_volumes(maps, block(0, 20), None, **SETTINGS)
     assert found["volumes_ml"]["tmax6"] == 800 and "mismatch" not in found["volumes_ml"]
     assert found["defuse3"] is None and found["cbv_index"] is None, (
         "there is no normal tissue to compare with"
     )
-    alone = perfusion_volumes({"rttp": maps["rttp"]}, block(0, 20), block(0, 1), **SETTINGS)
+    alone = perfusion_volumes(
+        {key: maps[key] for key in ("area", "rttp")}, block(0, 20), block(0, 1), **SETTINGS
+    )
     assert alone["volumes_ml"] == {"rttp4.5": 0, "core": 40} and alone["extend"] is None
 
 
@@ -96,14 +108,14 @@ def test_small_components_and_fluid_do_not_count() -> None:
     tmax[3, 3, 3:8] = 20  # 0.5 ml
     fluid = block(10, 12)
     tmax[fluid], cbv[fluid] = 20, 0.1
-    maps = {"tmax": volume(tmax), "cbv": volume(cbv)}
+    maps = {"tmax": volume(tmax), "area": volume(cbv), "cbv": volume(cbv)}
     assert perfusion_volumes(maps, block(0, 20), None, **SETTINGS)["volumes_ml"]["tmax6"] == 0
     inside = perfusion_volumes(maps, block(0, 20), fluid, **SETTINGS)["volumes_ml"]
     assert inside["tmax6"] == 80, "in the core no flow is ischaemia, not fluid"
 
 
 def test_other_thresholds_leave_those_of_the_definitions() -> None:
-    maps = {"tmax": volume(np.full(SHAPE, 11)), "cbv": volume(np.ones(SHAPE))}
+    maps = {"tmax": volume(np.full(SHAPE, 11)), "area": volume(np.ones(SHAPE)), "cbv": volume(np.ones(SHAPE))}
     found = perfusion_volumes(maps, block(0, 20), None, **{**SETTINGS, "thresholds_s": [5]})
     assert found["volumes_ml"].keys() == {"tmax5", "tmax6", "tmax10"} and found["hir"] == 1
 
@@ -136,11 +148,11 @@ def test_levels_are_drawn_where_volumes_were_counted() -> None:
     tmax, cbv = np.ones(SHAPE), np.full(SHAPE, 4.0)
     tmax[block(0, 5)], tmax[block(0, 2)] = 7, 12
     tmax[19, 19, 19] = 12  # an island below the least component
-    maps, valid = {"tmax": volume(tmax), "cbv": volume(cbv)}, block(0, 20)
+    maps, valid = {"tmax": volume(tmax), "area": volume(cbv), "cbv": volume(cbv)}, block(0, 20)
     settings = {key: value for key, value in SETTINGS.items() if key != "rttp_s"}
     found = late_levels(maps, valid, None, **settings)
     volumes = perfusion_volumes(maps, valid, None, **SETTINGS)["volumes_ml"]
     assert found is not None
     for limit in SETTINGS["thresholds_s"]:
         assert np.count_nonzero(found.data >= limit) * VOXEL_ML == pytest.approx(volumes[f"tmax{limit}"])
-    assert late_levels({"tmax": maps["tmax"]}, valid, None, **settings) is None
+    assert late_levels({"area": maps["area"]}, valid, None, **settings) is None

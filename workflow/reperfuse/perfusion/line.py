@@ -89,6 +89,8 @@ class Line:
     ttp_s: np.ndarray = field(init=False)  # (n,)
     detected: np.ndarray | None = None  # (x, y, z), where a residue function stands out of noise
     healthy: np.ndarray = field(init=False)  # (n,) of the valid voxels
+    area: Volume = field(init=False)  # (x, y, z) of the curves, in 1/s·s
+    unleaked: np.ndarray = field(init=False)  # (n,) the same without leakage, of the valid voxels
     input: InputFunction = field(init=False)
 
     def map(self, name: str, values: np.ndarray) -> None:
@@ -174,6 +176,7 @@ class Line:
         self.measured = n_points - int(held)
         near = smooth(self.sampled, self.valid, spacing_mm=spacing, **settings["smoothing"])
         self.curves = near[self.valid][:, : self.measured]
+        self.area = self.pwi.like(near[..., : self.measured].sum(axis=3) * np.float32(self.step_s))
         signal, _ = to_grid(self.signal[None].astype(np.float32), self.times_s, start_s=0.0, **grid)
         tissue = curves.mean(axis=0, dtype=np.float64)
         self.made.curves = [
@@ -237,20 +240,27 @@ class Line:
         self.made.facts["method"] = how["method"]
         self.detected = np.zeros_like(self.valid)
         self.detected[self.valid] = residue.peak_z >= settings["detection"]["min_peak_z"]
-        for name in ("cbf", "cbv", "mtt_s", "tmax_s"):
-            self.map(name.removesuffix("_s"), getattr(residue, name))
+        # What has leaked is no blood volume; a low-passed peak hardly knows of it.
+        per_area = (
+            100.0 * how["haematocrit_factor"] / float(self.input.curve[: self.measured].sum() * self.step_s)
+        )
+        cbv = np.where(residue.cbf > 0, np.maximum(self.unleaked, 0) * per_area, 0).astype(np.float32)
+        mtt_s = np.divide(60 * cbv, residue.cbf, out=np.zeros_like(cbv), where=residue.cbf > 0)
+        for name, values in (("cbf", residue.cbf), ("cbv", cbv), ("mtt", mtt_s), ("tmax", residue.tmax_s)):
+            self.map(name, values)
 
     def leakage(self, settings: Mapping[str, Any]) -> None:
-        """Estimate leakage against the healthier hemisphere, as far as it is perfused in time."""
+        """Estimate leakage against the healthier hemisphere, as far as it is perfused in time, and take it away."""
         tail = {key: settings[key] for key in ("tail_points", "tail_share")}
         reference = self.healthy & non_enhancing(self.curves, **tail)
         if not reference.any():
             reference = self.healthy
         lag = self.ttp_s - np.median(self.ttp_s[reference])
-        k2, _ = boxerman_weisskoff(
+        k2, corrected = boxerman_weisskoff(
             self.curves, reference=reference, step_s=self.step_s, effect=settings["effect"], delay_s=lag
         )
         self.map("k2", k2)
+        self.unleaked = corrected.sum(axis=1) * self.step_s
 
 
 def _described(found: InputFunction) -> dict[str, Any]:

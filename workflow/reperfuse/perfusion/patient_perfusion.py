@@ -68,12 +68,12 @@ def perfuse(
         bolus = line.frames(dropped, series)
         line.concentration(bolus, kinetics)
         line.shapes(bolus, kinetics["shape"])
+        line.leakage(kinetics["leakage"])
         try:
             line.arteries(given, aif)
             line.flow(kinetics)
         except Refusal as refusal:
             line.made.faults.append(refusal.fault.of("", path=given.name if given else path))
-        line.leakage(kinetics["leakage"])
     except Refusal as refusal:
         line.made.faults.append(refusal.fault)
     _judge(line, core, volumes, quality)
@@ -181,6 +181,7 @@ def _judge(
     made, facts = line.made, line.made.facts
     if "PWI_valid" in made.images:
         maps = {name: made.images[f"PWI_{name}"] for name in MEASURED if f"PWI_{name}" in made.images}
+        maps["area"] = line.area
         facts |= perfusion_volumes(maps, line.valid, core, line.detected, **volumes)
         settings = {key: value for key, value in volumes.items() if key != "rttp_s"}
         if (levels := late_levels(maps, line.valid, core, line.detected, **settings)) is not None:

@@ -41,13 +41,13 @@ RULES: Mapping[str, Rule] = {
 
 
 def perfused_tissue(
-    valid: np.ndarray, detected: np.ndarray, cbv: np.ndarray, core: np.ndarray | None, *, csf_share: float
+    valid: np.ndarray, detected: np.ndarray, area: np.ndarray, core: np.ndarray | None, *, csf_share: float
 ) -> np.ndarray:
     """Return the voxels whose Tmax means something: blood arrives there, or ischaemia explains that none does.
 
     Fluid holds no blood, and the residue function of its noise peaks anywhere. Voxels whose residue function does not
-    stand out of noise, or whose CBV is below a share of the median of the brain, are left out for that reason, but
-    not within the diffusion lesion.
+    stand out of noise, or whose curve's area is below a share of the median of the brain, are left out for that
+    reason, but not within the diffusion lesion.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def perfused_tissue(
         Brain with a usable curve.
     detected : ndarray of bool, shape (x, y, z)
         Where the residue function peaks above its noise.
-    cbv : ndarray, shape (x, y, z)
-        In any unit.
+    area : ndarray, shape (x, y, z)
+        Of the curve as measured, in any unit: contrast that has leaked has arrived, too.
     core : ndarray of bool or None
         Diffusion core on the same grid.
     csf_share : float
@@ -64,7 +64,7 @@ def perfused_tissue(
     """
     if not valid.any():
         return valid.copy()
-    tissue = valid & detected & (cbv >= csf_share * float(np.median(cbv[valid])))
+    tissue = valid & detected & (area >= csf_share * float(np.median(area[valid])))
     return tissue if core is None else tissue | (valid & core)
 
 
@@ -127,10 +127,10 @@ def late_levels(
 
     None without Tmax. Parameters are those of `perfusion_volumes`, so that what is drawn is what was measured.
     """
-    if "tmax" not in maps or "cbv" not in maps:
+    if "tmax" not in maps:
         return None
     seen = valid if detected is None else detected
-    tissue = perfused_tissue(valid, seen, maps["cbv"].data, core, csf_share=csf_share)
+    tissue = perfused_tissue(valid, seen, maps["area"].data, core, csf_share=csf_share)
     tmax, levels = maps["tmax"], np.zeros(valid.shape, dtype=np.float32)
     for limit in sorted({*thresholds_s, HYPOPERFUSED_S, SEVERE_S}):
         counted = late(
@@ -158,7 +158,7 @@ def perfusion_volumes(
     Parameters
     ----------
     maps : mapping
-        ``cbv``, ``tmax``, ``rttp``, each (x, y, z) on one grid; any may be absent.
+        ``area`` (of the curves), ``cbv``, ``tmax``, ``rttp``, each (x, y, z) on one grid; any but the first may be absent.
     valid : ndarray of bool, shape (x, y, z)
         Brain with a usable curve.
     core : ndarray of bool or None
@@ -189,7 +189,7 @@ def perfusion_volumes(
     cleaning: dict[str, Any] = {"min_component_ml": min_component_ml, "connectivity": connectivity}
     cbv = maps["cbv"].data if "cbv" in maps else None
     seen = valid if detected is None else detected
-    tissue = valid if cbv is None else perfused_tissue(valid, seen, cbv, core, csf_share=csf_share)
+    tissue = perfused_tissue(valid, seen, maps["area"].data, core, csf_share=csf_share)
 
     def ml(mask: np.ndarray) -> float:
         return round(float(np.count_nonzero(mask)) * voxel_ml, 3)
