@@ -111,12 +111,9 @@ def train(
 
 def _train(fabric: Fabric, task: Task | TaskOfTurns, *, settings: Settings) -> list[float]:
     """Train in this process, which is one of several where there are several devices."""
-    module, folder, first, log = (
-        task.module,
-        settings.folder,
-        fabric.is_global_zero,
-        Log(fabric.is_global_zero),
-    )
+    module, folder = task.module, settings.folder
+    first = fabric.is_global_zero  # who writes and speaks
+    log = Log(first)
     ended: list[int] = []
     with reproducible(), told(ended.append):
         seed_all(settings.seed)
@@ -128,11 +125,8 @@ def _train(fabric: Fabric, task: Task | TaskOfTurns, *, settings: Settings) -> l
         called.train()
         stepper = Stepper(fabric, called, stepped, turns, settings.seed, settings.clip_norm)
         average = Average(module, settings.ema_decay)
-        parts: dict[str, Stateful] = {
-            "module": module,
-            "average": average,
-            "scaler": fabric.strategy.precision,
-        }
+        parts: dict[str, Stateful] = {"module": module, "average": average}
+        parts["scaler"] = fabric.strategy.precision
         parts |= {f"optimiser {i}": one for i, one in enumerate(optimisers)}
         parts |= {f"schedule {i}": one for i, one in enumerate(schedules)}
         if first:
@@ -151,9 +145,8 @@ def _train(fabric: Fabric, task: Task | TaskOfTurns, *, settings: Settings) -> l
                     raise SystemExit(TOLD_TO_END)
             if not progress.batch:
                 raise ValueError("there is no batch to train on")
-            with (
-                warnings.catch_warnings()
-            ):  # where it was resumed at the epoch's end, no optimiser has stepped yet
+            with warnings.catch_warnings():
+                # Resumed at the epoch's end: no optimiser has stepped in this process.
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
                 for schedule in schedules:
                     schedule.step()
