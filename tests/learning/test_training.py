@@ -153,6 +153,7 @@ def test_what_the_process_had_is_left_as_it_was(tmp_path: Path) -> None:
     train(task, **{**SETTINGS, "epochs": 1}, folder=tmp_path)
     torch.testing.assert_close(torch.rand(3), expected)
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
 
 
 def test_without_a_batch_there_is_nothing_to_train_on(tmp_path: Path) -> None:
