@@ -55,11 +55,18 @@ def test_one_column_is_taken_at_the_frames(tmp_path: Path, header: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "0\n1\n", "aif\n0\n1\n5\n2\n3\n", "time_s\taif\n0\t1\n0\t2\n", "time_s\taif\n0\tx\n",
-     "aif\n1\nnan\n2\n3\n",     "time_s\tcurve\n0\t1\n1\t2\n2\t3\n3\t4\n", "0\t1\n2\n3\n4\n"],
+     "aif\n1\nnan\n2\n3\n",     "time_s\tcurve\n0\t1\n1\t2\n2\t3\n3\t4\n", "0\t1\n2\n3\n4\n",
+     "time_s\taif\n0\n1\n5\n2\n"],
 )  # fmt: skip
 def test_a_file_that_is_neither_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(Refusal, match=r"E144.*aif\.tsv"):
         from_file(write(tmp_path / "aif.tsv", text), np.arange(4.0), SHAPE)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "aif.tsv").write_bytes(b"\x1f\x8b\xff\xfe0\n1\n5\n2\n")
+    with pytest.raises(Refusal, match=r"E144.*aif\.tsv"):
+        from_file(tmp_path / "aif.tsv", np.arange(4.0), SHAPE)
 
 
 def test_partial_volume_scales_up_to_the_vein_and_never_down() -> None:

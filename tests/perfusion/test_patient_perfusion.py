@@ -203,6 +203,25 @@ def test_missing_times_are_refused_unless_the_configuration_gives_them(
     assert codes(given) == codes(made)
 
 
+@pytest.mark.parametrize("values", [0.0, -1.0])
+def test_a_given_curve_without_a_bolus_is_refused(
+    values: float, series: Volume, truth: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    rows = [f"{values}" for _ in range(series.data.shape[3])]
+    (tmp_path / "aif.tsv").write_text("\n".join(rows) + "\n")
+    found = run(series, truth, given=Given("aif.tsv", curve=tmp_path / "aif.tsv"))
+    assert [fault.path for fault in found.faults if fault.code == "E144"] == ["aif.tsv"]
+    assert "PWI_tmax" not in found.images and "aif" not in found.facts and "PWI_k2" in found.images
+
+
+def test_a_series_that_lasts_less_than_a_peak_is_refused(
+    series: Volume, truth: dict[str, np.ndarray]
+) -> None:
+    hasty = replace(series, metadata={**series.metadata, "RepetitionTime": 0.0015})
+    found = run(hasty, truth)
+    assert "E143" in codes(found) and "PWI_tmax" not in found.images and "no timing" in found.facts["flags"]
+
+
 def test_a_short_series_is_flagged_and_still_measured(series: Volume, truth: dict[str, np.ndarray]) -> None:
     found = run(replace(series, data=series.data[..., :45]), truth)
     assert "W148" in codes(found) and "short series" in found.facts["flags"]

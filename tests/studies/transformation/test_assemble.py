@@ -3,8 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from reperfuse.imaging.reader import read_made
+from reperfuse.imaging.volume import write_volume
 from reperfuse.studies.transformation import assemble
 from tests.studies.transformation.made_scans import record, section, write_cohort, write_patient
 
@@ -45,6 +48,14 @@ def test_who_is_left_out_and_why(
     found = assemble.cohort(section(), excerpt, records, paths)
     assert found.left_out == {"sub-00": reason}
     assert sorted(found.labels) == sorted(found.folds) == ["sub-01", "sub-02", "sub-03"]
+
+
+def test_diffusion_that_does_not_reach_the_brain_leaves_out(tmp_path: Path) -> None:
+    paths, records, excerpt = write_cohort(tmp_path, 4, 2, n_folds=2)
+    b0 = read_made(paths["sub-03"]["PWI_b0"])
+    write_volume(paths["sub-03"]["PWI_b0"], b0.like(np.zeros(b0.data.shape, np.float32)))
+    found = assemble.cohort(section(), excerpt, records, paths)
+    assert found.left_out == {"sub-03": "PWI_b0 shows nothing in most of the brain"}
 
 
 @pytest.mark.parametrize(

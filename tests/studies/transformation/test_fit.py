@@ -159,5 +159,8 @@ def test_training_patients_without_haemorrhage_leave_an_empty_fold(
     done = fit.run_fold(asked, apart, paths, fold=1, device="cpu", devices=1, threads=1, state=tmp_path)
     assert done.facts["not_fitted"] == "the training patients have no voxels of both classes"
     assert not done.rows and not done.models
+    empty = assemble.Cohort({}, {}, {}, {}, {"sub-00": "no arterial input function"})
+    unusable = fit.run_fold(asked, empty, paths, fold=1, device="cpu", devices=1, threads=1, state=tmp_path)
+    assert unusable.facts["not_fitted"] == "nobody is held out" and "sub-00" in unusable.facts["left_out"]
     nobody = fit.run_fold(asked, apart, paths, fold=3, device="cpu", devices=1, threads=1, state=tmp_path)
     assert nobody.facts["not_fitted"] == "nobody is held out"

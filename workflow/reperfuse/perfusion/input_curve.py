@@ -160,7 +160,7 @@ def from_file(
         E144 where it is neither, or holds what is not a number.
     """
     name = name or Path(path).name
-    text = Path(path).read_text(encoding="utf-8-sig")
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")  # what is no text is no number either
     rows = [row for row in csv.reader(io.StringIO(text), delimiter="\t") if any(row)]
     header = [cell.strip() for cell in rows[0]] if rows and not _is_number(rows[0][0]) else []
     try:
@@ -168,6 +168,7 @@ def from_file(
     except ValueError:
         values = np.empty((0, 0))
     usable = values.ndim == 2 and values.size > 0 and bool(np.isfinite(values).all())
+    usable = usable and values.shape[1] == len(header or values[0])
     column = next((header.index(h) for h in ("aif", "aif_per_s", "vof", "vof_per_s") if h in header), None)
     if usable and column is not None and "time_s" in header:
         clock = values[:, header.index("time_s")]

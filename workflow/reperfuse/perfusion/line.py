@@ -26,6 +26,8 @@ from reperfuse.perfusion.volumes import healthier_side
 
 # Concentration is kept in steps of 1/64 1/s, far below its noise, so that it compresses.
 STEPS_PER_UNIT = 64.0
+# A peak is that of a parabola through so many points.
+FEWEST = 3
 CURVES = ("time_s", "signal", "aif_per_s", "vof_per_s", "tissue_per_s")
 UNITS = {
     "PWI_cbf": "ml/100ml/min", "PWI_cbv": "ml/100ml", "PWI_k2": "1/s", "PWI_slope": "1/s2",
@@ -162,6 +164,11 @@ class Line:
         curves, held = to_grid(found.values[found.valid], self.times_s, start_s=0.0, **grid)
         self.sampled = np.zeros((*self.valid.shape, n_points), dtype=np.float32)
         self.sampled[self.valid] = curves
+        # Networks want a grid of one length; maps are made from what was measured, not from held values.
+        self.measured = n_points - int(held)
+        if self.measured < FEWEST:
+            problem = f"the series lasts {self.times_s[-1]:.3g} s"
+            raise Refusal("E143", path=self.path, problem=problem, n=len(self.raw_times_s))
         self.made.facts |= {
             "valid_percent": round(100.0 * float(found.valid.mean()), 3),
             "clamped_percent": round(float(found.clamped_percent), 4),
@@ -172,8 +179,6 @@ class Line:
         kept = np.round(self.sampled * np.float32(STEPS_PER_UNIT)) / np.float32(STEPS_PER_UNIT)
         self.made.images["PWI_concentration"] = self.pwi.like(kept)
         spacing = self.pwi.zooms[:2]
-        # Networks want a grid of one length; maps are made from what was measured, not from held values.
-        self.measured = n_points - int(held)
         near = smooth(self.sampled, self.valid, spacing_mm=spacing, **settings["smoothing"])
         self.curves = near[self.valid][:, : self.measured]
         self.area = self.pwi.like(near[..., : self.measured].sum(axis=3) * np.float32(self.step_s))
@@ -217,6 +222,8 @@ class Line:
                 curve, self.times_s, start_s=0.0, step_s=self.step_s, n_points=len(self.grid_s)
             )
             found = input_function(curve[0], found.voxels, self.grid_s, "file")
+        if not float(found.curve[: self.measured].sum(dtype=np.float64)) > 0:
+            raise Refusal("E144", problem="its area is not above 0", expected="a bolus")
         veins = arterial.select_vof(
             self.sampled, self.valid, self.grid_s, self.pwi.affine, found, **settings["venous"]
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reperfuse.core.records import faults_of
 from reperfuse.imaging.reader import read_made
 from reperfuse.studies.transformation.scan import NEEDED
@@ -90,6 +92,10 @@ def unusable(record: Record | None, paths: Mapping[str, Path], *, max_fd_mm: flo
     missing = [name for name in NEEDED if name not in paths]
     if missing:
         return f"the step perfusion gave no {missing[0]}"
+    brain = read_made(paths["PWI_brain"]).data > 0
+    for name in ("PWI_b0", "PWI_trace"):  # what is divided by its median
+        if not (brain.any() and np.median(read_made(paths[name]).data[brain]) > 0):
+            return f"{name} shows nothing in most of the brain"
     if not record["facts"].get("aif"):
         return "no arterial input function"
     moved = record["facts"].get("motion", {}).get("max_fd_mm")

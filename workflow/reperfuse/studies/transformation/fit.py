@@ -87,12 +87,13 @@ def run_fold(
     learnt = [who for who, where in cohort.folds.items() if where != fold]
     held = [who for who, where in cohort.folds.items() if where == fold]
     done.facts = {"fold": fold, "held_out": held, "left_out": dict(cohort.left_out)}
+    if not held:
+        done.facts["not_fitted"] = "nobody is held out"
+        return done
     whole = sampled(section, cohort, paths)
     train = whole.of(learnt)
-    if not held or len(set(train.y.tolist())) < 2:
-        done.facts["not_fitted"] = (
-            "nobody is held out" if not held else "the training patients have no voxels of both classes"
-        )
+    if len(set(train.y.tolist())) < 2:
+        done.facts["not_fitted"] = "the training patients have no voxels of both classes"
         return done
     audit, salt = Audit(cohort.groups), section["salt"]
     labels = {who: cohort.labels[who] for who in learnt}
