@@ -315,6 +315,16 @@ def test_a_patient_is_brought_to_the_first_visit() -> None:
     assert found.faults == ()
 
 
+def test_a_gre_that_is_all_of_a_follow_up_is_aligned_with_the_first_visit() -> None:
+    later = rigid_matrix([-3.0, 2.0, -5.0], [6.0, 8.0, -4.0], CENTRE)
+    images = {"J0_s0": B0, "J0_brain": B0.like(BRAIN), "J1_gre": moved(DWI, later), "J1_flair": DWI}
+    starts = {name: DEFAULTS[name] for name in ("starts_within", "starts_between")}
+    found = register_patient(images, **starts, **{**SETTINGS, "mirror_margin": None})
+    assert [(p["fixed"], p["moving"]) for p in found.facts["pairs"]] == [("J0_s0", "J1_gre")]
+    assert target_error_mm(found.matrices["J0_s0", "J1_gre"], later, B0, BRAIN) < 1.0
+    assert set(found.images) == {"space-J0_gre"}
+
+
 def test_a_patient_without_diffusion_images_has_no_reference() -> None:
     found = register_patient({"J0_flair": B0}, starts_within=STARTS, starts_between=STARTS, **SETTINGS)
     assert found.facts == {"reference": None, "sources": {}, "pairs": []} and not found.images

@@ -77,6 +77,14 @@ def test_matrices_are_chained_from_the_perfusion_grid_outwards() -> None:
     assert from_pwi({}) == {}
 
 
+def test_a_gre_that_is_all_of_a_follow_up_is_reached_without_diffusion_of_its_own() -> None:
+    known = registration("J0_pwi")
+    known["pairs"][2] |= {"fixed": "J0_s0", "accepted": True}
+    found = from_pwi(known)
+    assert found.keys() == {"J0", "J1_gre"}
+    np.testing.assert_allclose(found["J1_gre"], TO_GRE @ np.linalg.inv(TO_PWI), atol=1e-12)
+
+
 def test_lesion_and_haemorrhage_land_where_they_are_and_keep_their_volume() -> None:
     bleeding = GRE.like(ball(GRE, compose(TO_J1, TO_GRE), (28, 8, 4), 12))
     done = carry(images(), ALL, PWI, ht=bleeding, **NAMES)

@@ -77,7 +77,8 @@ def register_patient(
     -----
     The reference is J0's b0, else its DWI, else its ADC map, else the same of J1. Diffusion images of one
     visit share a space, so that one fit carries all of them. A contrast is fitted to the diffusion image of
-    its own visit, and J1's are chained through J1 to J0.
+    its own visit, and J1's are chained through J1 to J0. A GRE is often all of a follow-up: where J1
+    has no diffusion image, it is fitted to the reference.
     """
     home = next((visit for visit in VISITS if reference_of(images, visit)), None)
     if home is None:
@@ -112,7 +113,11 @@ def register_patient(
     for visit in VISITS:
         own = reference_of(images, visit)
         for name in (f"{visit}_{contrast}" for contrast in CONTRASTS):
-            if own is None or name not in images:
+            if name not in images:
+                continue
+            if own is None:
+                if name == "J1_gre" and (found := align(reference, name, starts_between)).accepted:
+                    chained[reference, name] = found.matrix
                 continue
             found = align(own, name, starts_within)
             if found.accepted and visit in to_visit:

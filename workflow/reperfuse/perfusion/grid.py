@@ -45,7 +45,7 @@ def from_pwi(registration: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return 4×4 matrices from the RAS mm of J0's perfusion series to those of other images.
 
     `register` fits J0_pwi and J1's images to the diffusion images of their visits, and those to each other; the chain
-    is PWI → J0's diffusion (inverted) → J1's diffusion → J1's GRE.
+    is PWI → J0's diffusion (inverted) → J1's diffusion → J1's GRE, without the last but one where J1 has none.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def from_pwi(registration: Mapping[str, Any]) -> dict[str, np.ndarray]:
     if (pwi := link("J0", "J0_pwi")) is None:
         return matrices
     matrices["J0"] = invert(pwi)
+    if (gre := link("J0", "J1_gre")) is not None:
+        matrices["J1_gre"] = compose(matrices["J0"], gre)
     if (visits := link("J0", *(f"J1_{kind}" for kind in DIFFUSION))) is None:
         return matrices
     matrices["J1"] = compose(matrices["J0"], visits)
