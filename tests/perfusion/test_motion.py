@@ -188,3 +188,16 @@ def test_displacement_is_the_root_mean_square_over_a_sphere() -> None:
     pose = rigid_matrix([2.0, -1.0, 3.0], [0.4, 1.0, -0.5], np.zeros(3))
     away = points @ pose[:3, :3].T + pose[:3, 3] - points
     assert displacement_mm(pose, 80) == pytest.approx(np.sqrt((away**2).sum(axis=1).mean()), rel=0.01)
+
+
+def test_the_rim_of_a_frame_that_moved_far_is_read_where_it_is() -> None:
+    index = np.indices((48, 48, 12))
+    head = (index[0] - 23.5) ** 2 + (index[1] - 23.5) ** 2
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(head.shape), (2, 2, 1))
+    still = (500 * np.exp(-head / 400) + 300 * texture).astype(np.float32)
+    series = np.repeat(still[..., None], 20, axis=3)
+    series[..., 15] = np.roll(still, 5, axis=0)  # mm, as a voxel has one
+    brain = head < 12**2
+    found = correct(series, np.diag([1.0, 1.0, 1.0, 1.0]), brain, baseline=slice(0, 8), **DEFAULTS)
+    assert list(np.flatnonzero(found.corrected)) == [15]
+    assert np.abs(found.series[brain][:, 15] - still[brain]).max() < 0.02 * still[brain].max()

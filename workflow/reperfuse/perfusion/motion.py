@@ -128,7 +128,7 @@ def correct(
     # Millimetres around the brain's centre along the grid's axes → voxels, and → RAS mm.
     to_index = np.diag([*(1 / zooms), 1.0])
     to_index[:3, 3] = centre
-    box = box_of(brain, border=3)
+    box = box_of(brain, border=int(np.ceil(REACH_MM / zooms.min())))
     for k in np.flatnonzero(corrected):
         result[(*box, k)] = _resampled(result[(*box, k)], to_index, poses[k], [edge.start for edge in box], 3)
     to_ras = affine @ to_index
