@@ -60,7 +60,7 @@ def test_links_resolve_and_nothing_lacks_a_description(written: list[Path], brok
         "91.2",
         "largest 1.42 mm, mean 0.11 mm, 1 frame above the threshold",
         "3.46 ml in 1 part (manual)",
-        "ml/100 g/min",
+        "ml/100 ml/min",
         "30.0 ms",
         "limit of what the GRE covers",
     ],

@@ -25,7 +25,7 @@ TRANSFORMATION_FOLDS = (
 )
 TRANSFORMATION_PARTS = [f"transformation/fold-{fold}" for fold in TRANSFORMATION_FOLDS]
 # What the fits follow from; folds stand in the excerpt that is fitted on, and how results are judged is none of it.
-NOT_IN_A_FOLD = ("n_folds", "group", "frozen_folds", "comparator", "statistics", "classes", "flags")
+NOT_IN_A_FOLD = ("n_folds", "group", "frozen_folds", "comparator", "statistics")
 TRANSFORMATION_FITTED = {key: v for key, v in TRANSFORMATION.items() if key not in NOT_IN_A_FOLD}
 TRANSFORMATION_ASSUMED = {
     key.removeprefix("studies.transformation."): value

@@ -78,6 +78,7 @@ def write_patient(
         for name in ("cbf", "cbv", "mtt", "tmax", "adc", "slope", "final", "peak")
     }
     maps["tmax"] += 6
+    maps["late"] = np.where(maps["tmax"] > 6, 6.0, 0.0)
     maps["k2"] = rng.standard_normal(SHAPE) - signal * mask  # low where it bleeds
     images = {
         "concentration": curves * brain[..., None], "brain": brain, "valid": brain, "covered": np.ones(SHAPE, bool),

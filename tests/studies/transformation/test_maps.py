@@ -36,8 +36,8 @@ def test_a_map_that_says_nothing_gives_the_share_of_the_training_voxels() -> Non
 
 
 def test_the_region_is_the_hypoperfused_brain_or_all_of_it() -> None:
-    k2, tmax = np.arange(8.0).reshape(2, 2, 2), np.zeros((2, 2, 2))
+    k2, late = np.arange(8.0).reshape(2, 2, 2), np.zeros((2, 2, 2))
     brain = np.ones((2, 2, 2), dtype=bool)
-    assert region_mean(k2, tmax, brain) == 3.5
-    tmax[1, 1, 1], tmax[1, 1, 0] = 6.1, 6.0
-    assert region_mean(k2, tmax, brain) == 7.0
+    assert region_mean(k2, late, brain) == 3.5
+    late[1, 1, 1], late[1, 1, 0] = 6.0, 4.0
+    assert region_mean(k2, late, brain) == 7.0

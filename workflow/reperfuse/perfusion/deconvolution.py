@@ -196,7 +196,7 @@ class _Filter:
         late, gain, share = self._peaks(model)
         share = np.maximum.accumulate(share)
         self.least = share[0]
-        self.per_width = (N_WIDTHS - 1) / (share[-1] - share[0])
+        self.per_width = (N_WIDTHS - 1) / max(share[-1] - share[0], 1e-9)  # one frequency: one width
         widths = np.linspace(share[0], share[-1], N_WIDTHS)
         self.late, self.gain = (np.interp(widths, share, one).astype(np.float32) for one in (late, gain))
 

@@ -63,7 +63,7 @@ def scale_of(name: str, values: np.ndarray) -> Scale:
     if name == "k2":
         top = reach(np.abs(values), 99.0)
         return Scale("K2, leakage", "1/s", SIGNED, (-top, top), (-top, 0.0, top))
-    unit = {"cbf": "ml/100 g/min", "cbv": "ml/100 g"}[name]
+    unit = {"cbf": "ml/100 ml/min", "cbv": "ml/100 ml"}[name]
     top = reach(values, 97.0)
     return Scale(name.upper(), unit, TURBO, (0.0, top), (0.0, top / 2, top))
 

@@ -14,11 +14,12 @@ from reperfuse.evaluation.leakage import Audit
 from reperfuse.imaging.volume import Volume
 from reperfuse.studies.transformation.assemble import Cohort
 from reperfuse.studies.transformation.names import dense_of
+from reperfuse.studies.transformation.predicted import BALANCED, DENSE
 from reperfuse.studies.transformation.sample import Candidates, candidates, drawn, shares
 from reperfuse.studies.transformation.scan import Sample, joined, read_masks, read_scan
 from reperfuse.studies.transformation.search import choose
 from reperfuse.studies.transformation.systems import Fitted, systems
-from reperfuse.studies.transformation.voxels import BALANCED, DENSE, Rows
+from reperfuse.studies.transformation.voxels import Rows
 
 Array = np.ndarray
 Paths = Mapping[str, Mapping[str, Path]]

@@ -9,11 +9,10 @@ from scipy.special import expit
 
 from reperfuse.evaluation.calibration import platt
 from reperfuse.evaluation.discrimination import auc
+from reperfuse.studies.transformation.baselines import LEAST_SLOPE
 from reperfuse.studies.transformation.scan import Sample, Scan
 
 Array = np.ndarray
-# A slope below this would turn the order round, or lose it.
-LEAST_SLOPE = 1e-2
 
 
 @dataclass(frozen=True)

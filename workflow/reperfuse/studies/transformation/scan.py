@@ -191,8 +191,8 @@ def read_scan(who: str, paths: Paths, maps: Sequence[str], clinical: Sequence[fl
     for name in maps:
         if name != ROI and MAPS[name] in paths:
             found[name] = np.nan_to_num(read_made(paths[MAPS[name]]).data, posinf=0.0, neginf=0.0)
-    if ROI in maps and {"PWI_k2", "PWI_tmax"} <= set(paths):
-        found[ROI] = region_mean(read_made(paths["PWI_k2"]).data, read_made(paths["PWI_tmax"]).data, brain)
+    if ROI in maps and {"PWI_k2", "PWI_late"} <= set(paths):
+        found[ROI] = region_mean(read_made(paths["PWI_k2"]).data, read_made(paths["PWI_late"]).data, brain)
     aif = np.array([float(row["aif_per_s"]) for row in read_table(paths[CURVES])], dtype=np.float32)
     values = np.array([np.nan if one is None else one for one in clinical], dtype=np.float64)
     return Scan(
@@ -200,9 +200,13 @@ def read_scan(who: str, paths: Paths, maps: Sequence[str], clinical: Sequence[fl
     )
 
 
-def region_mean(k2: Array, tmax: Array, brain: Array) -> Array:
-    """Return the mean K2 of the hypoperfused brain, or of all of it where none is, as a 0-D array."""
-    region = brain & (tmax > HYPOPERFUSED_S)
+def region_mean(k2: Array, late: Array, brain: Array) -> Array:
+    """Return the mean K2 of the hypoperfused brain, or of all of it where none is, as a 0-D array.
+
+    ``late`` is the limit of Tmax that tissue exceeds (`reperfuse.perfusion.volumes.late_levels`): Tmax itself is noise
+    in fluid, and above the limit there as often as not.
+    """
+    region = brain & (late >= HYPOPERFUSED_S)
     mean = np.nan_to_num(k2)[region if region.any() else brain].mean()
     return np.array(mean, dtype=np.float32)
 

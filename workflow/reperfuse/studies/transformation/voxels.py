@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from reperfuse.core.files import atomic
 
 Array = np.ndarray
-BALANCED, DENSE = "balanced", "dense"
 
 
 @dataclass(frozen=True)
