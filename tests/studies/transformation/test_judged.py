@@ -111,6 +111,20 @@ def test_a_fingerprint_of_the_patient_shows_inside_patients(found: Judged) -> No
     assert any("inside patients" in text for text in found.summary["notices"])
 
 
+def test_inside_the_infarct_only_places_in_it_count(found: Judged, sample: Sample) -> None:
+    table = whole(sample, "dense")
+    lesion = table["x"].between(2, 7) & table["y"].between(2, 7) & table["z"].between(0, 2)
+    few = table[lesion & table["participant_id"].isin(table[table["y_true"] == 1]["participant_id"])]
+    each = {who: roc_auc_score(mine["y_true"], mine[PRIMARY]) for who, mine in few.groupby("participant_id")}
+    for who, value in each.items():
+        row = one(found, "patients", configuration=PRIMARY, participant_id=who)
+        assert row["auc_in_infarct"] == pytest.approx(value) != row["auc"]
+    asked = {"target": DENSE, "configuration": PRIMARY, "metric": "auc"}
+    mean = one(found, "metrics", estimator="within_infarct", **asked)
+    assert mean["estimate"] == pytest.approx(np.mean(list(each.values())))
+    assert mean["ci_low"] < mean["estimate"] < mean["ci_high"] and mean["interval"].endswith("_patients")
+
+
 def test_volumes_of_patients_are_sums_of_likelihoods(found: Judged, sample: Sample) -> None:
     table = whole(sample, "dense")
     for who, mine in table.groupby("participant_id"):

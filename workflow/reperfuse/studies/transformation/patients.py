@@ -15,7 +15,7 @@ from reperfuse.evaluation.inputs import Floats
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.evaluation.judgement import THRESHOLD
 from reperfuse.evaluation.resampling import cluster_bootstrap
-from reperfuse.evaluation.voxels import shift_prior
+from reperfuse.evaluation.voxels import mean_within, shift_prior
 from reperfuse.studies.transformation import classes
 from reperfuse.studies.transformation.predicted import Predicted
 from reperfuse.studies.transformation.seen import Seen
@@ -26,7 +26,7 @@ SCORES = ("max_cluster", "volume")
 COLUMNS = (
     "configuration participant_id fold ht ecass ecass_source heidelberg heidelberg_source observed_ml n_clusters "
     "largest_ml infarct_ml infarct_visit share_percent remote_ml predicted_ml predicted_corrected_ml max_cluster "
-    "largest_predicted_ml n_predicted_clusters dice auc average_precision tici onset_to_mri_min vendor"
+    "largest_predicted_ml n_predicted_clusters dice auc auc_in_infarct average_precision tici onset_to_mri_min vendor"
 ).split()
 SEVERITY_COLUMNS = "configuration quantity against subset estimate ci_low ci_high interval n note".split()
 
@@ -80,7 +80,8 @@ def patients(
     ``max_cluster`` is the highest mean likelihood of a cluster (voxels of at least ``cluster_probability`` that share
     a corner, at least ``min_cluster_ml``), 0 without any; ``predicted_ml`` is the sum of likelihoods times the
     volume of a voxel, ``predicted_corrected_ml`` the same at the true prevalence. Scores that are no probabilities
-    have neither.
+    have neither. ``auc_in_infarct`` is the AUC among the voxels of J0's lesion: a score that finds the infarct and no
+    place in it has 0.5 there, whatever its AUC in the brain.
     """
     score = dense.scores[configuration]
     probability = dense.voxels(configuration).is_probability
@@ -98,6 +99,9 @@ def patients(
         row |= {key: known.get(key) for key in ("tici", "onset_to_mri_min", "vendor")}
         if about:
             row |= _observed(about)
+            if about.infarct is not None:
+                inside = about.infarct[tuple(dense.xyz[mine].T)]
+                row["auc_in_infarct"] = auc(y[inside], p[inside])
         if voxel_ml:
             row.setdefault("observed_ml", float(y.sum() * voxel_ml))
         if probability:
@@ -156,6 +160,21 @@ def predictions(rows: Sequence[Row], session_id: str) -> list[Prediction]:
     ]  # fmt: skip
 
 
+def in_infarct(
+    rows: Sequence[Row], dense: Predicted, target: str, *, level: float, draws: int, seed: int
+) -> list[Row]:
+    """Return rows of ``metrics.tsv``: the mean over patients of the AUC among the voxels of J0's lesion."""
+    found = []
+    for name in dict.fromkeys(row["configuration"] for row in rows):
+        mine = [row for row in rows if row["configuration"] == name and row.get("auc_in_infarct") is not None]
+        one = mean_within([row["auc_in_infarct"] for row in mine], draws=draws, level=level, seed=seed)
+        head = {"target": target, "configuration": name, "split": "cv", **dense.voxels(name).counts()}
+        head |= {"metric": "auc", "estimator": "within_infarct", "paper": ""}
+        note = f"mean over {len(mine)} patients with both classes in the infarct" if mine else "not estimable"
+        found.append(head | _interval(one) | {"note": note})
+    return found
+
+
 def occurrence(made: Sequence[Prediction], *, level: float, draws: int, seed: int) -> list[Row]:
     """Return rows of ``metrics.tsv``: AUC (DeLong) and average precision of each patient-level score."""
     rows = []
@@ -211,9 +230,9 @@ def _volumes(pairs: Sequence[tuple[float, float]], level: float) -> list[Row]:
     a, b = np.array(pairs).T
     limits = bland_altman(a, b, level=level)
     rows = [
-        {"against": "observed_ml: spearman", **_spoken(spearman(a, b, level=level))},
-        {"against": "observed_ml: concordance", **_spoken(concordance(a, b, level=level))},
-        {"against": "observed_ml: bias", **_spoken(limits.bias), "note": "predicted − observed, ml"},
+        {"against": "observed_ml: spearman", **_interval(spearman(a, b, level=level))},
+        {"against": "observed_ml: concordance", **_interval(concordance(a, b, level=level))},
+        {"against": "observed_ml: bias", **_interval(limits.bias), "note": "predicted − observed, ml"},
     ]
     limit = {
         "estimate": None,
@@ -232,7 +251,7 @@ def _grades(rows: Sequence[Row], what: str, level: float) -> list[Row]:
     volume = np.array([row[what] for row in graded])
     sources = " and ".join(sorted({row["ecass_source"] for row in graded}))
     head = {"subset": "all", "n": len(graded), "note": f"classes from {sources}"}
-    found = [{"against": "ecass: spearman", **head, **_spoken(spearman(volume, grade, level=level))}]
+    found = [{"against": "ecass: spearman", **head, **_interval(spearman(volume, grade, level=level))}]
     for k in np.unique(grade):
         low, middle, high = np.quantile(volume[grade == k], [0.25, 0.5, 0.75])
         found.append(
@@ -243,5 +262,5 @@ def _grades(rows: Sequence[Row], what: str, level: float) -> list[Row]:
     return found
 
 
-def _spoken(one: Estimate) -> Row:
+def _interval(one: Estimate) -> Row:
     return {"estimate": one.value, "ci_low": one.low, "ci_high": one.high, "interval": one.interval}

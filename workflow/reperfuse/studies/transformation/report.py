@@ -29,6 +29,7 @@ METRICS_SHOWN = (
     "configuration metric estimator estimate ci_low ci_high interval prevalence n_patients_positive".split()
 )
 COMPARISONS_SHOWN = "target metric first second test role difference ci_low ci_high p p_adjusted".split()
+SHOWN = ("pooled", "within_patient", "within_infarct")
 SEARCHED_COLUMNS = "fold configuration parameters auc chosen".split()
 
 
@@ -114,7 +115,10 @@ def judged(
     seed = seed_of(case.salt, "patients")
     occurrence = patients.occurrence(made, level=level, draws=asked["bootstrap"], seed=seed)
     everything = [one for of in found.values() for one in of.values()]
-    metrics = [row for one in everything for row in one.rows] + occurrence
+    inside = patients.in_infarct(
+        of_patients, dense, TARGETS[DENSE], level=level, draws=asked["bootstrap"], seed=seed
+    )
+    metrics = [row for one in everything for row in one.rows] + inside + occurrence
     compared = judge.comparisons(found, made, case)
     roc, pr = judge.curves(found)
     regions = [
@@ -199,7 +203,7 @@ def markdown(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         Name → rows, as `judged` gives them or as they are read back from the files; read are ``paper``, ``metrics``,
         ``comparisons``, ``severity`` and ``patients``.
     """
-    metrics = [row for row in tables.get("metrics", ()) if row["estimator"] in ("pooled", "within_patient")]
+    metrics = [row for row in tables.get("metrics", ()) if row["estimator"] in SHOWN]
     parts = [
         ("Beside the paper", "paper", tables.get("paper", ()), table_1.COLUMNS),
         *(

@@ -31,6 +31,8 @@ class Seen:
         Of the PWI grid.
     bleeding : Bleeding or None
         None where there is no mask and it is not known that there is no haemorrhage.
+    infarct : ndarray of bool or None
+        The lesion of J0 on the PWI grid.
     infarct_ml : float or None
         At J1 where it was measured there, as ECASS wants it, else at J0.
     infarct_visit : str
@@ -43,6 +45,7 @@ class Seen:
 
     voxel_ml: float
     bleeding: classes.Bleeding | None = None
+    infarct: np.ndarray | None = None
     infarct_ml: float | None = None
     infarct_visit: str = ""
     ecass: str | None = None
@@ -137,7 +140,7 @@ def of_patient(
         )
     heidelberg = classes.heidelberg(grade, found)
     return Seen(
-        brain.voxel_ml, found, infarct_ml, visit,
+        brain.voxel_ml, found, infarct, infarct_ml, visit,
         grade, ("table" if given else classes.BY_VOLUME) if grade else "",
         heidelberg, classes.BY_VOLUME if heidelberg else "", regions or {},
     )  # fmt: skip
