@@ -114,6 +114,12 @@ def test_small_components_and_fluid_do_not_count() -> None:
     assert inside["tmax6"] == 80, "in the core no flow is ischaemia, not fluid"
 
 
+def test_the_core_counts_where_the_curve_cannot_be_used_too() -> None:
+    maps = {name: volume(np.full(SHAPE, value)) for name, value in (("tmax", 7), ("cbv", 4), ("area", 4))}
+    found = perfusion_volumes(maps, block(1, 20), block(0, 2), **SETTINGS)
+    assert found["volumes_ml"]["core"] == 80 and found["defuse3"] is False
+
+
 def test_other_thresholds_leave_those_of_the_definitions() -> None:
     maps = {"tmax": volume(np.full(SHAPE, 11)), "area": volume(np.ones(SHAPE)), "cbv": volume(np.ones(SHAPE))}
     found = perfusion_volumes(maps, block(0, 20), None, **{**SETTINGS, "thresholds_s": [5]})

@@ -199,7 +199,9 @@ def perfusion_volumes(
         by_rttp = late(maps["rttp"].data, tissue, voxel_ml, above_s=rttp_s, **cleaning)
         volumes[f"rttp{rttp_s:g}"] = ml(by_rttp)
     if core is not None:
-        volumes["core"] = ml(core & valid)
+        volumes["core"] = ml(
+            core
+        )  # also where the perfusion curve cannot be used: the rules ask for all of it
     if "tmax" not in maps or cbv is None:
         return found
     tmax = maps["tmax"].data
