@@ -73,7 +73,8 @@ perfusion-accuracy: $(VENV)/.default ## how well delay, flow and volumes are fou
 	$(BIN)/python tests/perfusion/accuracy.py docs/results/perfusion.md
 
 transformation-phantom: $(VENV)/.default build/transformation/.cohort ## the protocol of the paper on 40 synthetic patients; writes docs/results; about half an hour
-	$(BIN)/snakemake transformation --cores $(CORES) --configfile config/papers/transformation.yaml config/phantom.yaml
+	$(BIN)/snakemake transformation --cores $(CORES) --set-threads transformation_fold=1 \
+		--configfile config/papers/transformation.yaml config/phantom.yaml
 	$(BIN)/python tests/studies/transformation/against_truth.py build/transformation/results \
 		build/transformation/truth docs/results/transformation.md "make transformation-phantom"
 
