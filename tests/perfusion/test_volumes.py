@@ -75,6 +75,7 @@ def test_volumes_ratios_and_rules_of_planted_maps() -> None:
         },
         valid,
         core,
+        core_ml=40.0,
         **SETTINGS,
     )
     assert found["volumes_ml"] == {
@@ -92,13 +93,13 @@ def test_without_a_core_there_is_no_mismatch_and_without_an_artery_no_tmax() -> 
         "cbv": volume(np.ones(SHAPE)),
         "rttp": volume(np.zeros(SHAPE)),
     }
-    found = perfusion_volumes(maps, block(0, 20), None, **SETTINGS)
+    found = perfusion_volumes(maps, block(0, 20), None, core_ml=None, **SETTINGS)
     assert found["volumes_ml"]["tmax6"] == 800 and "mismatch" not in found["volumes_ml"]
     assert found["defuse3"] is None and found["cbv_index"] is None, (
         "there is no normal tissue to compare with"
     )
     alone = perfusion_volumes(
-        {key: maps[key] for key in ("area", "rttp")}, block(0, 20), block(0, 1), **SETTINGS
+        {key: maps[key] for key in ("area", "rttp")}, block(0, 20), block(0, 1), core_ml=40.0, **SETTINGS
     )
     assert alone["volumes_ml"] == {"rttp4.5": 0, "core": 40} and alone["extend"] is None
 
@@ -109,20 +110,20 @@ def test_small_components_and_fluid_do_not_count() -> None:
     fluid = block(10, 12)
     tmax[fluid], cbv[fluid] = 20, 0.1
     maps = {"tmax": volume(tmax), "area": volume(cbv), "cbv": volume(cbv)}
-    assert perfusion_volumes(maps, block(0, 20), None, **SETTINGS)["volumes_ml"]["tmax6"] == 0
-    inside = perfusion_volumes(maps, block(0, 20), fluid, **SETTINGS)["volumes_ml"]
+    assert perfusion_volumes(maps, block(0, 20), None, core_ml=None, **SETTINGS)["volumes_ml"]["tmax6"] == 0
+    inside = perfusion_volumes(maps, block(0, 20), fluid, core_ml=80.0, **SETTINGS)["volumes_ml"]
     assert inside["tmax6"] == 80, "in the core no flow is ischaemia, not fluid"
 
 
-def test_the_core_counts_where_the_curve_cannot_be_used_too() -> None:
+def test_the_rules_take_the_core_as_it_was_measured_also_beyond_the_slab() -> None:
     maps = {name: volume(np.full(SHAPE, value)) for name, value in (("tmax", 7), ("cbv", 4), ("area", 4))}
-    found = perfusion_volumes(maps, block(1, 20), block(0, 2), **SETTINGS)
-    assert found["volumes_ml"]["core"] == 80 and found["defuse3"] is False
+    found = perfusion_volumes(maps, block(1, 20), block(0, 2), core_ml=90.0, **SETTINGS)
+    assert found["volumes_ml"]["core"] == 90 and found["defuse3"] is False
 
 
 def test_other_thresholds_leave_those_of_the_definitions() -> None:
     maps = {"tmax": volume(np.full(SHAPE, 11)), "area": volume(np.ones(SHAPE)), "cbv": volume(np.ones(SHAPE))}
-    found = perfusion_volumes(maps, block(0, 20), None, **{**SETTINGS, "thresholds_s": [5]})
+    found = perfusion_volumes(maps, block(0, 20), None, core_ml=None, **{**SETTINGS, "thresholds_s": [5]})
     assert found["volumes_ml"].keys() == {"tmax5", "tmax6", "tmax10"} and found["hir"] == 1
 
 
@@ -157,7 +158,7 @@ def test_levels_are_drawn_where_volumes_were_counted() -> None:
     maps, valid = {"tmax": volume(tmax), "area": volume(cbv), "cbv": volume(cbv)}, block(0, 20)
     settings = {key: value for key, value in SETTINGS.items() if key != "rttp_s"}
     found = late_levels(maps, valid, None, **settings)
-    volumes = perfusion_volumes(maps, valid, None, **SETTINGS)["volumes_ml"]
+    volumes = perfusion_volumes(maps, valid, None, core_ml=None, **SETTINGS)["volumes_ml"]
     assert found is not None
     for limit in SETTINGS["thresholds_s"]:
         assert np.count_nonzero(found.data >= limit) * VOXEL_ML == pytest.approx(volumes[f"tmax{limit}"])

@@ -81,6 +81,6 @@ def read_inputs(
     series = Source.of(bids_dir, src["J0"]["pwi"])
     pwi, _ = read_volume(series.path, limits=limits, metadata=series.metadata, name=series.name())
     mask, name, curve = mask_of("J0", "aif")
-    given = Given(name, mask, curve) if mask is not None or curve is not None else None
+    given = Given(name, mask, curve) if name else None
     ht, ht_path, _ = mask_of("J1", "ht")
     return Inputs(pwi, series.name(), given, ht, ht_path, faults)

@@ -63,7 +63,10 @@ class Perfused:
 
 @dataclass(frozen=True)
 class Given:
-    """An arterial input function of the user: a mask on the grid of the series, or the path of a curve."""
+    """An arterial input function of the user: a mask on the grid of the series, or the path of a curve.
+
+    Neither where what was given has been refused.
+    """
 
     name: str
     mask: Volume | None = None
@@ -131,6 +134,7 @@ class Line:
             "arrival_s": round(bolus.arrival_s, 3),
             "baseline_frames": bolus.baseline.stop - bolus.baseline.start,
             "drop_percent": round(bolus.drop_percent, 2),
+            "tail_s": round(bolus.tail_s, 3),
             "truncated": bolus.truncated,
         }
         s0 = moved.series[..., bolus.baseline].mean(axis=3, dtype=np.float32)
@@ -210,6 +214,9 @@ class Line:
             found = arterial.select_aif(
                 self.sampled, self.valid, self.grid_s, self.pwi.affine, path=self.path, **settings["arterial"]
             )
+        elif given.mask is None and given.curve is None:
+            problem = "the given input function was refused, and none is guessed in its place"
+            raise Refusal("E144", path=given.name, problem=problem, expected="one that can be read")
         elif given.mask is not None:
             mask, faults = match_grid(given.mask, self.pwi)
             self.made.faults += [fault.of("", path=given.name) for fault in faults]

@@ -29,6 +29,7 @@ def perfuse(
     *,
     brain: np.ndarray,
     core: np.ndarray | None,
+    core_ml: float | None,
     dropped: int,
     given: Given | None,
     path: str,
@@ -48,6 +49,8 @@ def perfuse(
         On the grid of the series.
     core : ndarray of bool or None
         Diffusion core on the same grid.
+    core_ml : float or None
+        Its volume as measured on its own.
     dropped : int
         Leading volumes that are not in steady state.
     given : Given, optional
@@ -76,7 +79,7 @@ def perfuse(
             line.made.faults.append(refusal.fault.of("", path=given.name if given else path))
     except Refusal as refusal:
         line.made.faults.append(refusal.fault)
-    _judge(line, core, volumes, quality)
+    _judge(line, core, {**volumes, "core_ml": core_ml}, quality)
     return line.made
 
 
@@ -125,10 +128,12 @@ def perfuse_patient(
     )
     mask, found_by = brain_of(inputs.pwi, carried.brain, dropped, **brain)
     core = carried.images.get("PWI_core")
+    rows, wanted = lesions.get("rows", ()), ("J0", volumes["core_criterion"])
     made = perfuse(
         inputs.pwi,
         brain=mask,
         core=None if core is None else core.data,
+        core_ml=next((row["volume_ml"] for row in rows if (row["visit"], row["criterion"]) == wanted), None),
         dropped=dropped,
         given=inputs.aif,
         path=inputs.path,
@@ -183,7 +188,7 @@ def _judge(
         maps = {name: made.images[f"PWI_{name}"] for name in MEASURED if f"PWI_{name}" in made.images}
         maps["area"] = line.area
         facts |= perfusion_volumes(maps, line.valid, core, line.detected, **volumes)
-        settings = {key: value for key, value in volumes.items() if key != "rttp_s"}
+        settings = {key: value for key, value in volumes.items() if key not in ("rttp_s", "core_ml")}
         if (levels := late_levels(maps, line.valid, core, line.detected, **settings)) is not None:
             made.images["PWI_late"] = levels
         made.faults += _quality(facts, line.path, **quality)

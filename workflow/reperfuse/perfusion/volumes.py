@@ -147,6 +147,7 @@ def perfusion_volumes(
     core: np.ndarray | None,
     detected: np.ndarray | None = None,
     *,
+    core_ml: float | None,
     thresholds_s: Sequence[float],
     rttp_s: float,
     csf_share: float,
@@ -162,9 +163,12 @@ def perfusion_volumes(
     valid : ndarray of bool, shape (x, y, z)
         Brain with a usable curve.
     core : ndarray of bool or None
-        Diffusion core (cleaned ADC < 620) on the same grid; without it there is no mismatch and no rule.
+        Diffusion core (cleaned ADC < 620) on the same grid, where Tmax means something even without blood.
     detected : ndarray of bool or None
         See `perfused_tissue`; everywhere unless given.
+    core_ml : float or None
+        Its volume on the grid of the diffusion image, all of it, also beyond the perfusion slab; without it there is no
+        mismatch and no rule.
     thresholds_s : sequence of float
         Of Tmax; 6 and 10 s are always among what is measured.
     rttp_s : float
@@ -198,10 +202,8 @@ def perfusion_volumes(
     if "rttp" in maps:
         by_rttp = late(maps["rttp"].data, tissue, voxel_ml, above_s=rttp_s, **cleaning)
         volumes[f"rttp{rttp_s:g}"] = ml(by_rttp)
-    if core is not None:
-        volumes["core"] = ml(
-            core
-        )  # also where the perfusion curve cannot be used: the rules ask for all of it
+    if core_ml is not None:
+        volumes["core"] = round(core_ml, 3)
     if "tmax" not in maps or cbv is None:
         return found
     tmax = maps["tmax"].data
@@ -219,7 +221,7 @@ def perfusion_volumes(
             "rttp_minus_tmax6_ml": difference,
             "dice": round(dice(by_rttp, hypoperfused), 4),
         }
-    if core is not None:
+    if core_ml is not None:
         volumes["mismatch"] = round(volumes["tmax6"] - volumes["core"], 3)
         if volumes["core"] > 0:
             found["mismatch_ratio"] = round(volumes["tmax6"] / volumes["core"], 4)

@@ -110,6 +110,10 @@ def within_table(view: VoxelView) -> Table:
             if inside:
                 cells = [configured(mine, name), Cell(title), estimated(inside)]
                 rows.append([*cells, estimated(mine.estimate(name, "auc", "pooled"))])
+    whole = parts["whole brain"]
+    for name in whole.main:
+        if infarct := whole.estimate(name, "auc", "within_infarct"):
+            rows.append([configured(whole, name), Cell("infarct"), estimated(infarct), Cell("")])
     heads = ("System", "Voxels", "AUC within patients, mean (95 % CI)", "AUC over all voxels (95 % CI)")
     return Table("Within patients with HT, and over all voxels", heads, rows, frozenset({1}))
 

@@ -126,6 +126,12 @@ def summary(view: VoxelView) -> list[str]:
         inside = mine.estimate(view.chief, "auc", "within_patient")
         if inside:
             said.append(f"Within patients with HT, {where}: mean AUC {_with(inside)}.")
+        infarct = mine.estimate(view.chief, "auc", "within_infarct")
+        if infarct:
+            said.append(
+                "Within the infarct of patients with HT, where it does not help to find the infarct: mean AUC "
+                f"{_with(infarct)}."
+            )
     mine = view.on(PATIENT)
     for score in ("max_cluster", "volume"):
         auc = mine.estimate(f"{view.chief}/{score}", "auc", "pooled")

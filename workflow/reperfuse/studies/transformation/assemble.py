@@ -66,7 +66,8 @@ def cohort(
     for who in sorted(rows):
         known = manifest["clinical"].get(who, {}).get(section["variable"])
         there = paths.get(who, {})
-        reason = unusable(records.get(who), there, max_fd_mm=section["eligibility"]["max_fd_mm"])
+        limits = {key: section["eligibility"][key] for key in ("max_fd_mm", "min_tail_s")}
+        reason = unusable(records.get(who), there, **limits)
         label, why = (None, reason) if reason else label_of(known, there)
         if label is None:
             left_out[who] = why
@@ -82,7 +83,7 @@ def cohort(
     )
 
 
-def unusable(record: Record | None, paths: Mapping[str, Path], *, max_fd_mm: float) -> str:
+def unusable(record: Record | None, paths: Mapping[str, Path], *, max_fd_mm: float, min_tail_s: float) -> str:
     """Return in plain words why a patient's perfusion cannot be used; nothing where it can."""
     if record is None:
         return "no perfusion series that could be read"
@@ -101,6 +102,9 @@ def unusable(record: Record | None, paths: Mapping[str, Path], *, max_fd_mm: flo
     moved = record["facts"].get("motion", {}).get("max_fd_mm")
     if moved is not None and moved > max_fd_mm:
         return f"the head moved {moved:.1f} mm between two frames; expected at most {max_fd_mm:g} mm"
+    tail_s = record["facts"].get("bolus", {}).get("tail_s")
+    if tail_s is not None and tail_s < min_tail_s:
+        return f"the series ends {tail_s:.1f} s after the bolus's peak; expected {min_tail_s:g} s or more"
     return ""
 
 
