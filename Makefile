@@ -59,7 +59,7 @@ dsc-dro: $(VENV)/.default ## a published concentration series as a perfusion ser
 		../shared/data/dsc-dro build/dsc-dro/bids build/dsc-dro/truth
 	$(BIN)/snakemake preprocess --cores $(CORES) --configfile config/dsc-dro.yaml
 
-soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/results; about half an hour
+soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/results; about a quarter of an hour
 	$(BIN)/snakemake --cores $(CORES) --configfile config/soop.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/soop docs/results/soop.md "make soop"
 
@@ -72,9 +72,8 @@ null-cohorts: $(VENV)/.default ## what the outcome study's tests say of noise; w
 perfusion-accuracy: $(VENV)/.default ## how well delay, flow and volumes are found; writes docs/results; minutes
 	$(BIN)/python tests/perfusion/accuracy.py docs/results/perfusion.md
 
-transformation-phantom: $(VENV)/.default build/transformation/.cohort ## the protocol of the paper on 40 synthetic patients; writes docs/results; about half an hour
-	$(BIN)/snakemake transformation --cores $(CORES) --set-threads transformation_fold=1 \
-		--configfile config/papers/transformation.yaml config/phantom.yaml
+transformation-phantom: $(VENV)/.default build/transformation/.cohort ## the protocol of the paper on 40 synthetic patients; writes docs/results; about a quarter of an hour
+	$(BIN)/snakemake transformation --cores $(CORES) --configfile config/papers/transformation.yaml config/phantom.yaml
 	$(BIN)/python tests/studies/transformation/against_truth.py build/transformation/results \
 		build/transformation/truth docs/results/transformation.md "make transformation-phantom"
 

@@ -17,7 +17,7 @@ rule transformation_fold:
         src=Path(SURVEYED.studies["transformation"]).name,
     conda:
         "../../envs/study.yaml"
-    threads: 2
+    threads: 1  # folds are what runs side by side
     resources:
         gpu=TRAINING_GPUS,
         mem_mb=memory(8000),
