@@ -59,7 +59,7 @@ dsc-dro: $(VENV)/.default ## a published concentration series as a perfusion ser
 		../shared/data/dsc-dro build/dsc-dro/bids build/dsc-dro/truth
 	$(BIN)/snakemake preprocess --cores $(CORES) --configfile config/dsc-dro.yaml
 
-soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/results; about a quarter of an hour
+soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/results; about half an hour
 	$(BIN)/snakemake --cores $(CORES) --configfile config/soop.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/soop docs/results/soop.md "make soop"
 

@@ -98,17 +98,18 @@ def page(results: Path, truth: Path, command: str) -> str:
         f"`{PRIMARY}` {'reaches' if held else 'does not reach'} 95 % of the law on the balanced sample.",
     ]
     tables = {name: read_table(results / f"transformation/{name}.tsv") for name in TABLES}
+    n_ht = found["balanced"]["planted law"][1] // 2
     bleeding = len({row["participant_id"] for row in tables["patients"] if row["ht"] == "1"})
     for row in tables["comparisons"]:
         if (row["test"], row["metric"]) == ("patient_bootstrap", "auc") and row["second"] in PEERS:
             low, high = float(row["ci_low"]), float(row["ci_high"])
             said = "worse" if high < 0 else "better" if low > 0 else "neither better nor worse"
             lines.append(
-                f"It is {said} than `{row['second']}` on the same {row['target'].removeprefix('ht ')}: difference "
+                f"It is {said} than `{row['second']}` on the {row['target'].removeprefix('ht voxel ')} voxels: difference "
                 f"{float(row['difference']):.3f} ({low:.3f} to {high:.3f}, draws of patients)."
             )
     lines += [
-        f"There are {found['balanced']['planted law'][1] // 2} voxels with haemorrhage to learn from, of {bleeding} patients, and the planted",
+        f"There are {n_ht} voxels with haemorrhage to learn from, of {bleeding} patients, and the planted",
         "law is a smooth function of leakage and depth, which a forest, a kernel or a map finds as well.",
     ]
     return "\n".join([*lines, "", markdown(tables)]).rstrip() + "\n"
