@@ -177,14 +177,15 @@ def test_spellings_of_a_missing_value_are_no_fault(first: Run) -> None:
 
 def test_a_patient_without_outcome_misses_that_study_only(first: Run) -> None:
     out = first.rows("excluded", participant_id="sub-r36nooutcome", code="E138")
-    assert {(row["study"], row["reason"]) for row in out} == {("outcome", "mrs_3m is missing")}
+    found = {(row["study"], row["reason"]) for row in out}
+    assert found == {("outcome", "mrs_3m is missing"), ("transformation", "onset_to_mri_min is missing")}
     reasons = read_json(first.results / "work/summary.json")["eligibility"]["outcome"][1]
     assert reasons["mrs_3m is missing"] == 2
 
 
 def test_a_folder_without_row_misses_what_needs_the_table(first: Run) -> None:
     out = first.rows("excluded", participant_id="sub-w126norow", code="E139")
-    assert {row["study"] for row in out} == {"outcome", "severity"}
+    assert {row["study"] for row in out} == {"outcome", "severity", "transformation"}
 
 
 def test_a_row_without_folder_is_listed_and_no_error(first: Run) -> None:
