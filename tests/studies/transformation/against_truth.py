@@ -105,7 +105,8 @@ def page(results: Path, truth: Path, command: str) -> str:
             low, high = float(row["ci_low"]), float(row["ci_high"])
             said = "worse" if high < 0 else "better" if low > 0 else "neither better nor worse"
             lines.append(
-                f"It is {said} than `{row['second']}` on the {row['target'].removeprefix('ht voxel ')} voxels: difference "
+                f"It is {said} than `{row['second']}` on the {row['target'].removeprefix('ht voxel ')} voxels: "
+                "difference "
                 f"{float(row['difference']):.3f} ({low:.3f} to {high:.3f}, draws of patients)."
             )
     lines += [
