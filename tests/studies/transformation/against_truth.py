@@ -26,6 +26,7 @@ from reperfuse.studies.transformation.report import markdown  # noqa: E402
 
 KEYS = ("participant_id", "x", "y", "z", "set", "y_true")
 PRIMARY, PEERS, WANTED = "lstm_pwi+aif+dwi", ("forest", "svm"), 0.95
+BALANCED = "ht voxel (balanced)"
 TABLES = ("paper", "metrics", "comparisons", "severity", "patients")
 
 
@@ -101,12 +102,12 @@ def page(results: Path, truth: Path, command: str) -> str:
     n_ht = found["balanced"]["planted law"][1] // 2
     bleeding = len({row["participant_id"] for row in tables["patients"] if row["ht"] == "1"})
     for row in tables["comparisons"]:
-        if (row["test"], row["metric"]) == ("patient_bootstrap", "auc") and row["second"] in PEERS:
+        drawn = (row["target"], row["test"], row["metric"]) == (BALANCED, "patient_bootstrap", "auc")
+        if drawn and row["second"] in PEERS:
             low, high = float(row["ci_low"]), float(row["ci_high"])
             said = "worse" if high < 0 else "better" if low > 0 else "neither better nor worse"
             lines.append(
-                f"It is {said} than `{row['second']}` on the {row['target'].removeprefix('ht voxel ')} voxels: "
-                "difference "
+                f"It is {said} than `{row['second']}` on the balanced voxels: difference "
                 f"{float(row['difference']):.3f} ({low:.3f} to {high:.3f}, draws of patients)."
             )
     lines += [
