@@ -49,10 +49,11 @@ acute-dwi: $(VENV)/.default ## three real scans from three sources, at ../shared
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/acute-dwi docs/results/acute-dwi.md \
 		"make acute-dwi" resources/reference/acute-dwi.tsv
 
-acute-pwi: $(VENV)/.default ## perfusion series SIMULATED in the anatomy of three real scans, at ../shared/data
+acute-pwi: $(VENV)/.default ## perfusion series SIMULATED in the anatomy of three real scans, at ../shared/data; writes docs/results
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom.borrowed anatomy \
 		../shared/data/acute-dwi build/acute-pwi/bids build/acute-pwi/truth
 	$(BIN)/snakemake preprocess --cores $(CORES) --configfile config/acute-pwi.yaml
+	$(BIN)/python tests/perfusion/borrowed_anatomy.py results/acute-pwi build/acute-pwi/truth docs/results/acute-pwi.md "make acute-pwi"
 
 dsc-dro: $(VENV)/.default ## a published concentration series as a perfusion series, at ../shared/data
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom.borrowed reference-object \
