@@ -22,8 +22,9 @@ LIMITS = (4.0, 6.0, 8.0, 10.0)
 LEAD = """# A simulated bolus in real anatomy
 
 Written by `{command}`. **Semi-synthetic**: diffusion images and lesions are those of three real patients, the
-perfusion series is computed, with delays planted around the real lesion, and named `desc-synth`. It shows that the steps work on real
-heads, not how they do on a real bolus: no real 4-D series of stroke with known truth is public.
+perfusion series is computed, with delays planted around the real lesion, and named `desc-synth`. It shows that
+the steps work on real heads, not how they do on a real bolus: no real 4-D series of stroke with known truth is
+public.
 
 | patient | Tmax above | found, ml | planted, ml | difference | Dice |
 | --- | --- | --- | --- | --- | --- |
