@@ -2,53 +2,72 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from scipy import stats
 
-from reperfuse.evaluation.agreement import agreement
+from reperfuse.evaluation.agreement import agreement, bland_altman, concordance, overlap, spearman
 
-TENTHS = st.integers(-10_000, 10_000).map(lambda n: n / 10)
-PAIRS = st.lists(st.tuples(TENTHS, TENTHS), min_size=3, max_size=30)
+LEVEL = {"level": 0.95}
 
 
-def test_a_published_kind_of_example() -> None:
-    # Computed by hand: means 3 and 4, variances 2 and 2, covariance 2 (n in the denominator).
-    found = agreement([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
-    assert found.n == 5 and found.ccc == pytest.approx(4 / 5)
-    assert (found.bias, found.low, found.high) == (-1, -1, -1)
+def test_limits_of_agreement_are_those_of_the_definition() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.gamma(2.0, 20.0, 60)
+    found = bland_altman(truth + 3 + rng.normal(0, 2, 60), truth, **LEVEL)
+    difference = found.bias.value
+    assert difference == pytest.approx(3, abs=1) and found.sd is not None
+    assert found.upper == pytest.approx(difference + 1.959964 * found.sd)
+    assert found.bias.low == pytest.approx(difference - stats.t.ppf(0.975, 59) * found.sd / np.sqrt(60))
 
 
-def test_limits_of_agreement_are_those_of_bland_and_altman() -> None:
-    random = np.random.default_rng(1)
-    x = random.normal(50, 10, 400)
-    y = x + 2 + random.normal(0, 3, 400)
-    found = agreement(y, x)
-    assert found.bias == pytest.approx(2, abs=0.5)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * 3, rel=0.1)
-    outside = np.mean((y - x < found.low) | (y - x > found.high))
-    assert 0.02 < outside < 0.09
+def test_concordance_falls_with_a_shift_that_correlation_does_not_see() -> None:
+    rng = np.random.default_rng(2)
+    one = rng.normal(0, 1, 200)
+    near, far = (
+        concordance(one, one + 0.01 * rng.normal(size=200), **LEVEL),
+        concordance(one, one + 2, **LEVEL),
+    )
+    s = one.var()
+    assert far.value == pytest.approx(2 * s / (2 * s + 4)) and near.value > 0.999
+    assert near.low < near.value < near.high
 
 
-@given(PAIRS)
-def test_concordance_is_symmetric_bounded_and_at_most_the_correlation(
-    pairs: list[tuple[float, float]],
-) -> None:
-    x, y = (np.array(values) for values in zip(*pairs, strict=True))
-    found, other = agreement(x, y), agreement(y, x)
-    if found.ccc is None:
-        assert np.ptp(x) == np.ptp(y) == 0 and x[0] == y[0]
-        return
-    assert found.ccc == pytest.approx(other.ccc) and -1 - 1e-9 <= found.ccc <= 1 + 1e-9
-    assert found.bias == pytest.approx(-other.bias)
-    if x.std() > 1e-3 and y.std() > 1e-3:
-        assert abs(found.ccc) <= abs(np.corrcoef(x, y)[0, 1]) + 1e-9
+def test_the_interval_of_concordance_covers() -> None:
+    rng = np.random.default_rng(3)
+    truth = 2 * 0.8 / (1 + 1 + 0.25)
+    covered = 0
+    for _ in range(400):
+        pairs = rng.multivariate_normal([0, 0.5], [[1, 0.8], [0.8, 1]], size=60)
+        found = concordance(*pairs.T, **LEVEL)
+        covered += found.low <= truth <= found.high
+    assert covered / 400 == pytest.approx(0.95, abs=0.04)
 
 
-def test_two_pairs_say_nothing() -> None:
-    found = agreement([1, 2], [1, 2])
-    assert (found.n, found.ccc, found.bias) == (2, None, None)
+def test_ranks_are_scipys() -> None:
+    rng = np.random.default_rng(4)
+    one, two = rng.normal(size=30), rng.normal(size=30)
+    found = spearman(one, two, **LEVEL)
+    assert found.value == pytest.approx(stats.spearmanr(one, two).statistic)
+    assert found.low < found.value < found.high
 
 
-def test_a_value_that_is_not_finite_is_refused() -> None:
+def test_what_cannot_be_estimated_is_none() -> None:
+    assert spearman([1, 1, 1], [1, 2, 3], **LEVEL).value is None
+    assert concordance([], [], **LEVEL).value is None
+    assert concordance([2, 2], [2, 2], **LEVEL).value is None
+    assert bland_altman([], [], **LEVEL).bias.value is None
+    assert bland_altman([3.0], [1.0], **LEVEL).bias.value == 2.0
+    assert overlap([0, 0], [0, 0]) is None
     with pytest.raises(ValueError, match="not finite"):
-        agreement([1, 2, np.nan], [1, 2, 3])
+        concordance([1, np.nan], [1, 2], **LEVEL)
+
+
+def test_overlap_is_dice() -> None:
+    assert overlap([1, 1, 0, 0], [1, 0, 1, 0]) == 0.5
+
+
+def test_one_row_holds_both() -> None:
+    one, two = [1.0, 2.0, 3.0, 5.0], [1.5, 2.0, 2.5, 4.0]
+    found, limits = agreement(one, two), bland_altman(one, two, **LEVEL)
+    assert (found.low, found.high, found.bias) == (limits.lower, limits.upper, limits.bias.value)
+    assert found.ccc == concordance(one, two, **LEVEL).value and found.n == 4
+    assert agreement([1, 2], [1, 2]).bias is None

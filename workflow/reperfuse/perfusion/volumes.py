@@ -159,7 +159,8 @@ def perfusion_volumes(
     Parameters
     ----------
     maps : mapping
-        ``area`` (of the curves), ``cbv``, ``tmax``, ``rttp``, each (x, y, z) on one grid; any but the first may be absent.
+        ``area`` (of the curves), ``cbv``, ``tmax``, ``rttp``, each (x, y, z) on one grid; any but the first may be
+        absent.
     valid : ndarray of bool, shape (x, y, z)
         Brain with a usable curve.
     core : ndarray of bool or None
