@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 ACCOUNTING = True
 IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
+# The second patient has no perfusion series.
+MADE = {(step, sub) for step in IMAGING for sub in PATIENTS} - {("perfusion", "sub-0002")}
 
 
 def components(patients: int) -> tuple[str, ...]:
@@ -64,13 +66,13 @@ def test_nothing_is_left_to_do_on_slurm_or_here(
 def test_each_step_is_computed_once_in_few_submissions(whole: tuple[Path, Troubles, str]) -> None:
     _, quiet, text = whole
     times = quiet.times()
-    assert {times[step, sub] for step in (*IMAGING, "page") for sub in PATIENTS} == {1}
+    assert {times[one] for one in (*MADE, *(("page", sub) for sub in PATIENTS))} == {1}
     assert set(times.values()) == {1}
     submitted = [int(one) for one in re.findall(r"has been submitted with SLURM jobid (\d+)", text)]
     # Template, patients by two, chunks, tables, fit, what follows from it, report.
     assert len(submitted) == 1 + 2 + 1 + 1 + 1 + 1 + 1
     shared = {job: {step for step, _, one, _ in quiet.begun() if one == job} for job in submitted}
-    assert sorted(map(len, shared.values())) == [1, 1, 1, 1, 2, 4, 5, 5]
+    assert sorted(map(len, shared.values())) == [1, 1, 1, 1, 2, 4, 6, 6]
 
 
 def test_submissions_ask_for_what_they_need(whole: tuple[Path, Troubles, str], slurm: PrivateSlurm) -> None:
@@ -156,7 +158,7 @@ def test_troubles_of_jobs_are_overcome_and_cost_only_what_was_lost(
         ("normalise", "sub-0004"),
     }
     assert all(times[one] == 2 for one in again)
-    once = {(step, sub) for step in IMAGING for sub in PATIENTS} - again
+    once = MADE - again
     assert {one: times[one] for one in once} == dict.fromkeys(once, 1)
 
 
