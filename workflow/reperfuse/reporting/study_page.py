@@ -211,17 +211,25 @@ class Parts:
             ),
             self._warnings(),
             self._leakage(),
+            *self._settled(),
+        ]
+
+    def _settled(self) -> list[Section]:
+        """Return what was assumed, and the checklist."""
+        summary = self.view.summary
+        return [
             self._part(
                 "Assumptions",
                 "assumptions",
-                listing.assumptions_table(
-                    view.summary.get("assumptions") or {}, "Values that no source states"
-                ),
-                listing.assumptions_table(view.summary.get("sources") or {}, "Sources"),
+                listing.assumptions_table(summary.get("assumptions") or {}, "Values that no source states"),
+                listing.assumptions_table(summary.get("sources") or {}, "Sources"),
                 absent="None was recorded.",
             ),
             self._part(
-                "TRIPOD+AI", "tripod", listing.tripod_table(view), absent="The checklist was not filled in."
+                "TRIPOD+AI",
+                "tripod",
+                listing.tripod_table(self.view),
+                absent="The checklist was not filled in.",
             ),
         ]
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from reperfuse.reporting import study_listing as listing
 from reperfuse.reporting import study_tables as tables
 from reperfuse.reporting import voxel_plots as plots
 from reperfuse.reporting import voxel_tables as voxels
@@ -93,18 +92,7 @@ class VoxelParts(Parts):
                 absent="Nothing was searched.",
             ),
             self._leakage(),
-            self._part(
-                "Assumptions",
-                "assumptions",
-                listing.assumptions_table(
-                    view.summary.get("assumptions") or {}, "Values that no source states"
-                ),
-                listing.assumptions_table(view.summary.get("sources") or {}, "Sources"),
-                absent="None was recorded.",
-            ),
-            self._part(
-                "TRIPOD+AI", "tripod", listing.tripod_table(view), absent="The checklist was not filled in."
-            ),
+            *self._settled(),
             self._said("Limitations", "limitations", LIMITS),
         ]
 
