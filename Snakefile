@@ -21,6 +21,8 @@ include: "workflow/rules/imaging.smk"
 include: "workflow/rules/perfusion.smk"
 include: "workflow/rules/outcome_inputs.smk"
 include: "workflow/rules/outcome.smk"
+include: "workflow/rules/severity_inputs.smk"
+include: "workflow/rules/severity.smk"
 include: "workflow/rules/transformation_inputs.smk"
 include: "workflow/rules/transformation.smk"
 include: "workflow/rules/reporting.smk"
@@ -53,6 +55,7 @@ rule all:
     input:
         out("report/index.html"),
         [out("report/outcome.html"), out("outcome/predictions.tsv")] if PREDICTS else [],
+        [out("report/severity.html"), out("severity/predictions.tsv")] if GRADES else [],
         [out("report/transformation.html"), out("transformation/predictions.tsv")] if TRANSFORMS else [],
         [external("cohort/status.tsv", name) for name in EXTERNAL],
 
@@ -70,6 +73,11 @@ rule outcome:
         predicts("report/outcome.html", "outcome/predictions.tsv"),
 
 
+rule severity:
+    input:
+        grades("report/severity.html", "severity/predictions.tsv"),
+
+
 rule transformation:
     input:
         transforms("report/transformation.html", "transformation/predictions.tsv"),
@@ -77,4 +85,5 @@ rule transformation:
 
 rule score:
     input:
-        predicts("outcome/scores.tsv"),
+        predicts("outcome/scores.tsv") if PREDICTS or not GRADES else [],
+        grades("severity/scores.tsv") if GRADES else [],

@@ -13,7 +13,7 @@ from reperfuse.studies.requirements import Requirement, requirements
 
 STUDIES: dict[str, dict[str, Any]] = {
     "outcome": {"visits": ["J0", "J1"], "image": "adc", "variable": "mrs_3m", "favourable_max": 1},
-    "severity": {"variable": "nihss", "minor_max": 4},
+    "severity": {"variable": "nihss", "minor_max": 4, "channels": ["trace"]},
     "transformation": {
         "variable": "ht",
         "eligibility": {

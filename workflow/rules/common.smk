@@ -29,6 +29,7 @@ from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
 from reperfuse.studies.outcome.names import check_names, check_predictors
+from reperfuse.studies.severity import names as severity_names
 from reperfuse.studies.transformation import names as transformation_names
 from reperfuse.studies.requirements import requirements
 
@@ -67,10 +68,12 @@ for name in EXTERNAL:
     config["external_cohorts"][name]["sessions"] = COHORTS[name]["sessions"]
 SHARED = ("template", "tables", "publish", "report")
 SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_saliency", "outcome_page")
+SHARED += ("severity_score", "severity_judge", "severity_saliency", "severity_page")
 SHARED += ("transformation_judge", "transformation_page")
 IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
 MB = {sub: size for one in COHORTS.values() for sub, size in one["mb"].items()}
+NEEDS = requirements(config["studies"])
 STEPS = {sub: layout.steps_of(visits) for sub, visits in ACTIVE.items()}
 for name in EXTERNAL:  # pages are of the main cohort
     STEPS.update({sub: [one for one in STEPS[sub] if one != "page"] for sub in COHORTS[name]["active"]})
@@ -88,6 +91,7 @@ wildcard_constraints:
     fold=r"fold-[0-9]+",
     part=r"[a-z]+/J[01]-[0-9]+",
     sub=r"sub-[0-9A-Za-z+]+",
+    trial=r"[0-9]+-[0-9]+-[0-9]+",
     external="|".join(EXTERNAL) or "(?!)",
 
 

@@ -1,3 +1,10 @@
+STUDY_PAGES = [
+    study
+    for study, there in (("outcome", PREDICTS), ("severity", GRADES), ("transformation", TRANSFORMS))
+    if there
+]
+
+
 rule page:
     """Draw a patient's page: maps, contours, volumes, registration checks, findings."""
     input:

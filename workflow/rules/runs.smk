@@ -66,13 +66,14 @@ def end():
 
 
 def as_made_now(step, owner, after):
-    """A result as it would be made now; its owner is a patient, chunk or part, ``cohort``, or ``external/<name>``."""
+    """A result as it would be made now; its owner is a patient, chunk, part, fold or trial, ``cohort``, or a cohort."""
     made = getattr(rules, step)
     wildcards = SimpleNamespace(
         sub=owner,
         chunk=owner,
         part=owner,
         fold=owner.rpartition("/")[2],
+        trial=owner.rpartition("/")[2],
         external=owner.removeprefix("external/"),
     )
     cfg, src = (getattr(made.params, name, None) for name in ("cfg", "src"))
@@ -100,6 +101,7 @@ def expected_results():
     yield expected("tables", "cohort", imaging)
     yield expected("publish", "cohort", imaging)
     yield from expected_outcome()
+    yield from expected_severity()
     yield from expected_transformation()
     studies = [("cohort", f"{study}_page") for study in STUDY_PAGES]
     shared = [("cohort", "tables"), ("cohort", "publish")]

@@ -36,7 +36,6 @@ TRANSFORMATION_TABLES = (
     "metrics metrics-by-fold metrics-by-subject comparisons patients severity burden strata calibration roc pr "
     "left-out leakage searched paper tripod"
 ).split()
-STUDY_PAGES = [study for study, there in (("outcome", PREDICTS), ("transformation", TRANSFORMS)) if there]
 
 
 def expected_transformation():

@@ -48,8 +48,8 @@ class Job:
     snakemake : object
         What Snakemake gives a script. ``output.record`` is the record; ``input.records`` are the records of the
         results before. The wildcard ``sub`` names the patient, the wildcard ``external`` an external cohort,
-        ``chunk`` some patients of any, ``part`` a network of a study that is trained by itself, ``fold`` a fold of
-        the study that the rule's name begins with; without any the job is about the main cohort.
+        ``chunk`` some patients of any, ``part`` a network of a study that is trained by itself, ``fold`` or
+        ``trial`` a fold of the study that the rule's name begins with; without any the job is about the main cohort.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Job:
             snakemake.wildcards.get("external", ""),
         )
         parted = snakemake.wildcards.get("part", snakemake.wildcards.get("chunk", "cohort"))
-        if fold := snakemake.wildcards.get("fold"):
+        if fold := snakemake.wildcards.get("fold", snakemake.wildcards.get("trial")):
             parted = f"{snakemake.rule.partition('_')[0]}/{fold}"
         whole = f"external/{about}" if about else parted
         self.participant_id: str = snakemake.wildcards.get("sub", whole)

@@ -127,10 +127,14 @@ def outcome(section: Mapping[str, Any]) -> Requirement:
     )
 
 
+# Channel of a network → images of J0 that it is, or can be made from. A lesion is given, or found on the ADC map.
+CHANNELS = {"trace": ("trace", "dwi"), "adc": ("adc", "dwi"), "lesion": ("lesion", "adc", "dwi")}
+
+
 def severity(section: Mapping[str, Any]) -> Requirement:
-    """Non-minor stroke (TRACT-NET, doi 10.1007/s10278-026-01892-5): trace or DWI of J0, NIHSS."""
+    """Non-minor stroke (TRACT-NET, doi 10.1007/s10278-026-01892-5): what networks are shown of J0, NIHSS."""
     label = Label("non-minor stroke", section["variable"], True, section["minor_max"])
-    images = (ImageNeed("J0", ("trace", "dwi")),)
+    images = tuple(ImageNeed("J0", CHANNELS[channel]) for channel in section["channels"])
     return Requirement("severity", "non-minor stroke", images, (section["variable"],), label, ("age", "sex"))
 
 
