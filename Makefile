@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster chaos lint acute-dwi acute-pwi dsc-dro soop soop-outcome weights bench null-cohorts perfusion-accuracy transformation-phantom docs lock pins slurm clean
+.PHONY: help install demo test test-cluster chaos lint acute-dwi acute-pwi dsc-dro soop soop-outcome soop-severity weights bench null-cohorts perfusion-accuracy transformation-phantom docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -61,7 +61,7 @@ dsc-dro: $(VENV)/.default ## a published concentration series as a perfusion ser
 	$(BIN)/snakemake preprocess --cores $(CORES) --configfile config/dsc-dro.yaml
 
 soop: $(VENV)/.default ## 972 real lesion masks, at ../shared/data; writes docs/results; about half an hour
-	$(BIN)/snakemake --cores $(CORES) --configfile config/soop.yaml
+	$(BIN)/snakemake preprocess --cores $(CORES) --configfile config/soop.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.results results/soop docs/results/soop.md "make soop"
 
 bench: $(VENV)/.dev ## measure what it costs, side by side; writes docs/performance.md; ONLY="parse indexing" for some
@@ -97,6 +97,11 @@ soop-outcome: $(VENV)/.default ## the outcome study on the 473 lesion masks with
 	$(BIN)/snakemake outcome --cores $(CORES) --configfile config/soop.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.study_results results/soop/outcome \
 		docs/results/soop-outcome.md "make soop-outcome" outcome
+
+soop-severity: $(VENV)/.default ## the severity study on the 729 lesion masks with NIHSS; writes docs/results; hours
+	$(BIN)/snakemake severity --cores $(CORES) --configfile config/soop.yaml
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.study_results results/soop/severity \
+		docs/results/soop-severity.md "make soop-severity" severity
 
 slurm: $(VENV)/.slurm ## add the Slurm executor that profiles/slurm asks for
 
