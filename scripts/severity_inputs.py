@@ -2,7 +2,6 @@ from reperfuse.core.job import Job
 
 job = Job(snakemake)
 
-from reperfuse.core.files import write_bytes
 from reperfuse.core.records import by_patient
 from reperfuse.studies import shown
 from reperfuse.studies.severity import inputs

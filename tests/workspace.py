@@ -24,6 +24,20 @@ bids_dir: bids
 output_dir: results
 normalise: {resolution_mm: 4, affine_iterations: [20, 10], syn_iterations: [4]}
 """
+# Under `studies:`, at the smallest size: one network of a few hundred weights.
+SEVERITY = """\
+  severity:
+    n_folds: 2
+    repeats: 1
+    inner_folds: 2
+    grid: {shape: [4, 10, 10], spacing_mm: [40, 20, 20]}
+    cell_mm: 24
+    network: {widths: [4, 4, 4, 8], heads: [1, 1, 1, 1], stem_kernel: [1, 3, 3], blocks: 1}
+    training: {epochs: 1}
+    networks: [tractnet]
+    saliency: {patients: 1, shown: 1, randomised: 1}
+    statistics: {bootstrap: 20, swaps: 20}
+"""
 
 
 def write_patients(bids: Path, n: int, **changed: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.private_slurm import QUICK
-from tests.workspace import CONFIG, Workspace, copy_workflow, write_patients
+from tests.workspace import CONFIG, SEVERITY, Workspace, copy_workflow, write_patients
 
 PATIENTS = [f"sub-{i:04d}" for i in range(1, 5)]
 SEED = 6  # a cohort whose first four patients have two good and two bad outcomes, in four families
@@ -29,6 +29,7 @@ studies:
     sensitivity: {c: [1], components: [], method: [], kernel: [], order: [], lesion: {}}
     statistics: {bootstrap: 20, swaps: 20, permutations: 0, refits: 0}
 """
+STUDY += SEVERITY
 PROFILE = ("--profile", "profiles/slurm", *QUICK)
 TROUBLES = Path(__file__).resolve().parent / "troubles"
 # What tells of the run and not of the patients: dates and times, and the index of raw files by their dates.

@@ -21,7 +21,7 @@ import pytest
 from tests.cluster.conda_channel import download_wheels, make_channel
 from tests.conda_names import ENVS, ROOT, exact
 from tests.locks import torch_version, versions
-from tests.workspace import Workspace, copy_workflow, write_patients
+from tests.workspace import SEVERITY, Workspace, copy_workflow, write_patients
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -45,6 +45,7 @@ studies:
     statistics: {bootstrap: 20, swaps: 20, permutations: 2, refits: 0}
     sensitivity: {c: [1], components: [], method: [], kernel: [], order: [], lesion: {}}
 """
+CONFIG += SEVERITY
 MRS = (0, 4, 1, 5)  # the study needs patients of either outcome in each fold
 
 

@@ -16,6 +16,7 @@ from tests.workspace import Workspace
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 ACCOUNTING = True
+ON_GPU = ("embed", "severity_fold")
 IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
 # The second patient has no perfusion series.
 MADE = {(step, sub) for step in IMAGING for sub in PATIENTS} - {("perfusion", "sub-0002")}
@@ -23,7 +24,7 @@ MADE = {(step, sub) for step in IMAGING for sub in PATIENTS} - {("perfusion", "s
 
 def components(patients: int) -> tuple[str, ...]:
     """How many patients share a submission; the rest as in the profile, which the option replaces whole."""
-    return ("--group-components", f"patient={patients}", "chunk=8", "cohort=2")
+    return ("--group-components", f"patient={patients}", "chunk=8", "shown=8", "cohort=2")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def whole(slurm: PrivateSlurm, tmp_path_factory: pytest.TempPathFactory) -> tupl
     folder = tmp_path_factory.mktemp("whole")
     quiet = Troubles(folder / "troubles", {})
     workspace = make(folder / "w", environment={**slurm.environment, **quiet.environment})
-    given = ("--slurm-status-command", "sacct", "--set-resources", "embed:slurm_partition=gpu")
+    on_gpu = [f"{step}:slurm_partition=gpu" for step in ON_GPU]
+    given = ("--slurm-status-command", "sacct", "--set-resources", *on_gpu)
     text = workspace.snakemake(*PROFILE, *components(2), *given)
     return workspace.path, quiet, text
 
@@ -69,33 +71,35 @@ def test_each_step_is_computed_once_in_few_submissions(whole: tuple[Path, Troubl
     assert {times[one] for one in (*MADE, *(("page", sub) for sub in PATIENTS))} == {1}
     assert set(times.values()) == {1}
     submitted = [int(one) for one in re.findall(r"has been submitted with SLURM jobid (\d+)", text)]
-    # Template, patients by two, chunks, tables, fit, what follows from it, report.
-    assert len(submitted) == 1 + 2 + 1 + 1 + 1 + 1 + 1
+    # Template, patients by two, chunks, tables, fit, what follows from it, the same of two trials, report.
+    assert len(submitted) == 1 + 2 + 2 + 1 + 1 + 1 + 2 + 1 + 1
     shared = {job: {step for step, _, one, _ in quiet.begun() if one == job} for job in submitted}
-    assert sorted(map(len, shared.values())) == [1, 1, 1, 1, 2, 4, 6, 6]
+    assert sorted(map(len, shared.values())) == [1, 1, 1, 1, 1, 1, 1, 2, 4, 4, 6, 6]
 
 
 def test_submissions_ask_for_what_they_need(whole: tuple[Path, Troubles, str], slurm: PrivateSlurm) -> None:
     _, quiet, _ = whole
     jobs = slurm.jobs()
     mine = {job: jobs[job] for job in {one for _, _, one, _ in quiet.begun()}}
-    on_gpu = {job for step, _, job, _ in quiet.begun() if step == "embed"}
-    [embedding] = on_gpu
+    [embedding] = {job for step, _, job, _ in quiet.begun() if step == "embed"}
+    on_gpu = {job for step, _, job, _ in quiet.begun() if step in ON_GPU}
+    assert len(on_gpu) == 3, "the chunks, and each of two trials"
     assert len([1 for step, *_ in quiet.begun() if step == "embed"]) == 2  # two chunks take turns on one GPU
     assert {len(gpus.split(",")) for step, _, _, gpus in quiet.begun() if step == "embed"} == {1}
     assert {gpus for step, _, _, gpus in quiet.begun() if step == "embed"} <= {"0", "1"}
-    assert {gpus for step, _, _, gpus in quiet.begun() if step != "embed"} == {"-"}
-    assert mine[embedding]["NodeList"] == "gpu1" and mine[embedding]["Partition"] == "gpu"
-    assert mine[embedding]["TRES"].endswith("gres/gpu=1")
-    assert not any("gpu" in job["TRES"] for number, job in mine.items() if number != embedding)
-    for job in mine.values():
+    assert {gpus for step, _, _, gpus in quiet.begun() if step not in ON_GPU} == {"-"}
+    for job in (embedding, *on_gpu):
+        assert mine[job]["NodeList"] == "gpu1" and mine[job]["Partition"] == "gpu"
+        assert mine[job]["TRES"].endswith("gres/gpu=1")
+    assert not any("gpu" in job["TRES"] for number, job in mine.items() if number not in on_gpu)
+    for number, job in mine.items():
         hours, minutes, _ = map(int, job["TimeLimit"].split(":"))
         cpus = int(job["NumCPUs"])
         memory = re.search(r"mem=(\d+)(M|G)", job["TRES"])
         assert memory
         mb = int(memory[1]) * (1000 if memory[2] == "G" else 1)
         assert job["JobState"] == "COMPLETED" and cpus <= 5
-        assert 10 <= 60 * hours + minutes <= 250 and 1000 <= mb <= 6000 * cpus
+        assert 10 <= 60 * hours + minutes <= (620 if number in on_gpu else 300) and 1000 <= mb <= 6000 * cpus
 
 
 def test_troubles_of_jobs_are_overcome_and_cost_only_what_was_lost(

@@ -19,6 +19,7 @@ ACCOUNTING = False
 GRES = """
 set-resources:
   embed: {gpu: 0, gres: "gpu:1", gpu_turn: 1}
+  severity_fold: {gpu: 0, gres: "gpu:1", gpu_turn: 1}
 set-resource-scopes: [gpu=local, gpu_turn=local]
 resources: {gpu: 1, gpu_turn: 1}
 """

@@ -45,7 +45,7 @@ rule severity_fold:
     threads: 1  # trials are what runs side by side
     resources:
         gpu=TRAINING_GPUS,
-        mem_mb=memory(6000, per_patient=6),
+        mem_mb=memory(5000, per_patient=6),
         runtime=minutes(600, per_patient=2),
     script:
         "../../scripts/severity_fold.py"
