@@ -83,7 +83,7 @@ docs: $(VENV)/.default ## write config/README.md from the schemas
 
 lock: $(VENV)/.dev ## resolve the locks again; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) --override requirements/overrides.txt --output-file $(LOCK) requirements/default.in
-	$(COMPILE) --output-file requirements/dev.txt requirements/dev.in
+	$(COMPILE) --override requirements/overrides.txt --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --output-file requirements/fetch.txt requirements/fetch.in
 	$(COMPILE) --no-deps --output-file requirements/slurm.txt requirements/slurm.in
 

@@ -56,8 +56,7 @@ class Mixture(nn.Module):
         Of the attentions.
     """
 
-    no_decay = ("logits",)
-    logits: nn.Parameter
+    no_decay: tuple[str, ...] = ()
 
     def __init__(
         self, channels: int, *, coordinate: bool, attention: bool, kind: Kind, coordinate_reduction: int, heads: int,
@@ -74,7 +73,7 @@ class Mixture(nn.Module):
         n = 1 + len(self.attentions)
         self.kind: Kind = kind if n > 1 else "sum"
         if self.kind == "softmax":
-            self.logits = nn.Parameter(torch.zeros(n))
+            self.logits, self.no_decay = nn.Parameter(torch.zeros(n)), ("logits",)
         elif self.kind == "concat":
             self.join = nn.Conv3d(n * channels, channels, 1)
         elif self.kind == "gated":

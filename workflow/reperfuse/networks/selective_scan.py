@@ -45,9 +45,11 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     Raises
     ------
     ValueError
-        If shapes do not belong together.
+        If shapes do not belong together, or there is no step.
     """
     batch, d, length = u.shape
+    if not length:
+        raise ValueError(f"u is {tuple(u.shape)}, which has no step; expected one or more")
     n = A.shape[-1]
     expected = {
         "delta": (batch, d, length),
