@@ -8,6 +8,21 @@ from typing import Protocol
 
 import numpy as np
 
+# The cross-validation that everything declared is of. `cv:3` is one of the same patients on another number of
+# folds, `external:<name>` another cohort, predicted by frozen models, `new` a patient of this one without a fold.
+MAIN_SPLIT = "cv"
+EXTERNAL = "external:"
+
+
+def is_cross_validation(split: str) -> bool:
+    """Whether predictions of this split are of patients left out by folds."""
+    return split.partition(":")[0] == MAIN_SPLIT
+
+
+def is_external(split: str) -> bool:
+    """Whether predictions of this split are of another cohort's patients."""
+    return split.startswith(EXTERNAL)
+
 
 class Model(Protocol):
     """A system after it was fitted."""

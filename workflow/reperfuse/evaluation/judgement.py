@@ -11,7 +11,7 @@ import numpy as np
 from reperfuse.evaluation.calibration import calibration
 from reperfuse.evaluation.discrimination import auc, auc_interval, average_precision
 from reperfuse.evaluation.estimate import Estimate
-from reperfuse.evaluation.interface import Prediction
+from reperfuse.evaluation.interface import Prediction, is_cross_validation
 from reperfuse.evaluation.resampling import auc_of, cluster_bootstrap, corrected_interval
 from reperfuse.evaluation.thresholded import at_threshold, wilson
 
@@ -96,7 +96,7 @@ def judge(
         head: Row = {"target": target, "configuration": configuration, "split": split}
         in_folds = []
         for repeat, chosen in sorted(repeats.items()):
-            found = _by_fold(chosen) if split == "cv" else {}
+            found = _by_fold(chosen) if is_cross_validation(split) else {}
             in_folds.append(found)
             for fold, (values, n, positive) in found.items():
                 by_fold += [
@@ -111,7 +111,7 @@ def judge(
             rows += _fold_means(head, in_folds[0], level, paper)
         full = configuration in bootstrapped
         # A patient of another cohort may have the name of one of this.
-        mine = groups if split == "cv" else {}
+        mine = groups if is_cross_validation(split) else {}
         who = [mine.get(one.participant_id, one.participant_id) for one in first]
         rows += _pooled(head, y, p, who, level=level, draws=draws if full else 0, seed=seed)
         if len(repeats) > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reperfuse.core.version import VERSION
 from reperfuse.evaluation import judgement, power
-from reperfuse.studies.outcome.judge import Case
+from reperfuse.evaluation.patient_tables import Case
 
 Row = dict[str, Any]
 

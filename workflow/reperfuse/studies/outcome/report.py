@@ -9,13 +9,13 @@ from statistics import fmean
 from typing import Any
 
 from reperfuse.core.version import VERSION
-from reperfuse.evaluation import judgement, tripod
+from reperfuse.evaluation import judgement, patient_tables, tripod
 from reperfuse.evaluation.interface import Prediction
+from reperfuse.evaluation.patient_tables import Case
 from reperfuse.evaluation.reported import PaperTable
 from reperfuse.studies.outcome import domain, flags, judge
 from reperfuse.studies.outcome.assemble import about_of, grade_of
 from reperfuse.studies.outcome.checklist import checklist_facts
-from reperfuse.studies.outcome.judge import Case
 from reperfuse.studies.outcome.names import declared
 from reperfuse.studies.outcome.run import Run
 from reperfuse.studies.outcome.selected import has_j1
@@ -157,7 +157,7 @@ def judged(
         "notices": [*notices(facts, section, warned), *domain.notices(outside, most=5)],
         "domain": outside,
         "stamps": [*facts["stamps"], *([section["title_note"]] if section["title_note"] else [])],
-        "power": judge.power_of(predictions, case),
+        "power": patient_tables.power_of(predictions, case),
         "sources": {"paper": "arXiv 2512.02088", "patients in the paper": paper.n or ""},
         "assumptions": facts.get("assumptions", {}),
     }

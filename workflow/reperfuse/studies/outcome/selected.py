@@ -11,8 +11,8 @@ from reperfuse.core.errors import Fault
 from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.crossval import by_configuration
 from reperfuse.evaluation.interface import Prediction
+from reperfuse.evaluation.patient_tables import Case
 from reperfuse.studies.outcome.assemble import without_place
-from reperfuse.studies.outcome.judge import Case
 from reperfuse.studies.outcome.selection import (
     REASON_COLUMNS,
     SELECTION_COLUMNS,
