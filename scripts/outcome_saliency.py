@@ -7,13 +7,14 @@ job = Job(snakemake)
 from reperfuse.cohort.layout import VISITS
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.interface import Prediction
+from reperfuse.studies import explained
 from reperfuse.studies.outcome import directions, embedding, saliency
 
 with job:
     given, out, config = snakemake.input, snakemake.output, snakemake.config
     configuration, found = directions.read_directions(given.directions)
     predictions = [Prediction.of(row) for row in read_table(given.predictions)]
-    cases = saliency.chosen(predictions, configuration, job.cfg["target"], n=job.cfg["n"])
+    cases = explained.chosen(predictions, configuration, job.cfg["target"], n=job.cfg["n"])
     about = job.sidecar()
     del about["GeneratedBy"]["after"]  # every patient of the cohort; the key stands for them
     weights = config["studies"]["outcome"]["encoder"]["weights"]

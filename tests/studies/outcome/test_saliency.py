@@ -13,8 +13,9 @@ from reperfuse.imaging.reader import read_present
 from reperfuse.imaging.volume import Volume, verify, write_volume
 from reperfuse.learning.encode import encode
 from reperfuse.learning.weights import load_encoder
+from reperfuse.studies.explained import chosen, shares
 from reperfuse.studies.outcome.directions import Direction
-from reperfuse.studies.outcome.saliency import chosen, explain, saliency, shares
+from reperfuse.studies.outcome.saliency import explain, saliency
 
 NAME, TARGET = "J1_mri+clinical+lesion", "mrs_3m<=1"
 AFFINE = np.diag([-4.0, 4.0, 8.0, 1.0])

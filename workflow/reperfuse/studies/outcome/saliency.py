@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ import numpy as np
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.evaluation.interface import Prediction
-from reperfuse.evaluation.judgement import THRESHOLD
 from reperfuse.imaging.model_input import to_native
 from reperfuse.imaging.reader import read_present
-from reperfuse.imaging.volume import Volume, same_grid, sidecar_path, write_volume
+from reperfuse.imaging.volume import Volume, write_volume
+from reperfuse.studies import explained
 from reperfuse.studies.outcome.directions import Direction, Directions
 from reperfuse.studies.outcome.embedding import Shown, network_input
 
@@ -43,30 +42,6 @@ class Explained:
     volume: Volume
     stability: float
     coarse: tuple[int, ...]
-
-
-def chosen(predictions: Sequence[Prediction], configuration: str, target: str, *, n: int) -> list[Prediction]:
-    """Return the most certain right and the most certain wrong predictions, right ones first.
-
-    Parameters
-    ----------
-    predictions : sequence of Prediction
-        Those of the first repeat of the cross-validation are looked at.
-    n : int
-        How many; the odd one is a right one. There may be fewer where fewer were wrong.
-    """
-    mine = [
-        one for one in predictions
-        if (one.configuration, one.target, one.split, one.repeat) == (configuration, target, "cv", 1)
-    ]  # fmt: skip
-    mine.sort(key=lambda one: (-abs(one.y_score - THRESHOLD), one.participant_id))
-    right, wrong = [one for one in mine if correct(one)], [one for one in mine if not correct(one)]
-    return right[: n - n // 2] + wrong[: n // 2]
-
-
-def correct(prediction: Prediction) -> bool:
-    """Whether the more probable outcome is the one that came."""
-    return (prediction.y_score >= THRESHOLD) == bool(prediction.y_true)
 
 
 def explain(
@@ -106,25 +81,6 @@ def explain(
     return Explained(volume, stability(maps), mine.shape)
 
 
-def shares(found: Volume, brain: Volume, lesion: Volume | None) -> dict[str, float | None]:
-    """Return how much of a map lies in the lesion, how much would by chance, and how much outside the brain.
-
-    ``share_in_lesion`` is Σ|map| in the lesion over Σ|map| in the brain, ``lesion_share`` the share of the brain's
-    voxels that the lesion takes, ``share_outside_brain`` Σ|map| outside the brain over Σ|map|. None without a
-    lesion on the same grid, or where there is nothing to divide by.
-    """
-    size, inside = np.abs(found.data.astype(np.float64)), brain.data > 0.5
-    whole, within = float(size.sum()), float(size[inside].sum())
-    result: dict[str, float | None] = {"share_in_lesion": None, "lesion_share": None}
-    result["share_outside_brain"] = 1 - within / whole if whole > 0 else None
-    if lesion is not None and same_grid(lesion, found) and within > 0:
-        core = inside & (lesion.data > 0.5)
-        if core.any():
-            result["share_in_lesion"] = float(size[core].sum()) / within
-            result["lesion_share"] = float(core.sum() / inside.sum())
-    return result
-
-
 def saliency(
     cases: Sequence[Prediction],
     directions: Directions,
@@ -148,7 +104,7 @@ def saliency(
     Parameters
     ----------
     cases : sequence of Prediction
-        From `chosen`.
+        From `reperfuse.studies.explained.chosen`.
     directions : mapping
         visit → fold → direction of the cases' configuration.
     shown : mapping
@@ -167,9 +123,7 @@ def saliency(
     Refusal
         E200, E201: the weights cannot be used.
     """
-    for old in sorted(folder.glob("sub-*_map.nii.gz")):
-        sidecar_path(old).unlink(missing_ok=True)
-        old.unlink()
+    explained.clear(folder)
     if not (cases and directions):
         return [], [], {}
     from reperfuse.learning.device import choose_device
@@ -191,7 +145,7 @@ def saliency(
                 continue
             assert case.fold is not None
             made = explain(encoder, image, images["adc"], by_fold, case.fold, device=choose_device(device))
-            name = "_".join(part for part in (who, session or visit, "desc-saliency_map.nii.gz") if part)
+            name = f"{who}_{session or visit}{explained.END}"
             write_volume(
                 folder / name,
                 made.volume,
@@ -202,9 +156,9 @@ def saliency(
                     **vars(case),
                     "session_id": session,
                     "visit": visit,
-                    "correct": correct(case),
-                    "stability": made.stability if math.isfinite(made.stability) else None,
-                    **shares(made.volume, images["brain"], images.get("lesion")),
+                    "correct": explained.correct(case),
+                    "stability": explained.known(made.stability),
+                    **explained.shares(made.volume, images["brain"], images.get("lesion")),
                     "file": name,
                 }
             )
@@ -213,19 +167,17 @@ def saliency(
 
 def sidecar(case: Prediction, visit: str, made: Explained, weights: str) -> dict[str, Any]:
     """Return what must be known of a map, for those who find the file alone."""
-    return {
-        "Description": f"What each place of the {visit} ADC map adds to the decision value of {case.configuration}; "
+    return explained.sidecar(
+        case,
+        stability=made.stability,
+        coarse=made.coarse,
+        reference=f"bids::work/{case.participant_id}/{visit}_adc.nii.gz",
+        Description=f"What each place of the {visit} ADC map adds to the decision value of {case.configuration}; "
         f"by the model of fold {case.fold}, which was fitted without this patient",
-        "Units": "decision value",
-        "Sign": f"positive places speak for {case.target}, negative ones against it",
-        "Mean": "before resampling, the mean over the field of view is what the image adds to the decision value, "
+        Units="decision value",
+        Sign=f"positive places speak for {case.target}, negative ones against it",
+        Mean="before resampling, the mean over the field of view is what the image adds to the decision value, "
         "over what the mean of the training patients adds",
-        "Configuration": case.configuration,
-        "Fold": case.fold,
-        "Visit": visit,
-        "Stability": round(made.stability, 6) if math.isfinite(made.stability) else None,
-        "ShapeBeforeResampling": list(made.coarse),
-        "Weights": weights,
-        "SpatialReference": f"bids::work/{case.participant_id}/{visit}_adc.nii.gz",
-        "Use": "Research use only. Not a medical device.",
-    }
+        Visit=visit,
+        Weights=weights,
+    )
