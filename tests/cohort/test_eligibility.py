@@ -162,6 +162,9 @@ def test_soop_serves_single_visit_studies(real_data: Path) -> None:
         study: sum(not found for found in judge(there, data, need).values()) for study, need in needs.items()
     }
     assert n == {"outcome": 566, "severity": 852, "transformation": 0, "fusion": 1155, "imputation": 1155}
+    by_masks = requirements({"severity": {**STUDIES["severity"], "channels": ["lesion"]}})["severity"]
+    masks = {name: {"J0": ["lesion"] if (root / name).is_dir() else []} for name in data.rows}
+    assert sum(not found for found in judge(masks, data, by_masks).values()) == 729
     with (root / "participants.tsv").open(encoding="utf-8") as stream:
         scores = [row["nihss"] for row in csv.DictReader(stream, delimiter="\t") if row["nihss"] != "n/a"]
     eligible = [name for name, found in judge(there, data, needs["severity"]).items() if not found]

@@ -1,4 +1,4 @@
-"""The severity study: from lesion masks alone, with an external cohort; from trace images to maps of where it looked."""
+"""The severity study: from lesion masks alone, with an external cohort; from trace images to where it looked."""
 
 from __future__ import annotations
 

@@ -67,6 +67,21 @@ def test_non_minor_is_a_score_above_four(
     assert requirements(section)["severity"].label_of({"nihss": value}) == label
 
 
+@pytest.mark.parametrize(
+    ("channels", "needed"),
+    [
+        (["trace", "adc"], [("trace", "dwi"), ("adc", "dwi")]),
+        (["lesion"], [("lesion", "adc", "dwi")]),
+    ],
+)
+def test_what_networks_are_shown_is_what_the_severity_study_needs(
+    section: dict[str, Any], channels: list[str], needed: list[tuple[str, ...]]
+) -> None:
+    section["severity"]["channels"] = channels
+    images = requirements(section)["severity"].images
+    assert [need.roles for need in images] == needed and {need.visit for need in images} == {"J0"}
+
+
 def test_configuration_changes_the_needs(section: dict[str, Any]) -> None:
     section["outcome"] |= {"visits": ["J0"], "variable": "mrs_discharge", "favourable_max": 2}
     del section["fusion"]
