@@ -9,7 +9,7 @@ from reperfuse.core.records import by_patient
 from reperfuse.core.tables import write_table
 from reperfuse.evaluation.interface import COLUMNS
 from reperfuse.learning.device import choose_device
-from reperfuse.studies.severity import assemble, bundle, inputs, score
+from reperfuse.studies.severity import assemble, bundle, inputs, names, score
 
 with job:
     given, records = snakemake.input, by_patient(job.all_records)
@@ -20,7 +20,10 @@ with job:
     for manifest in map(read_json, given.manifests):
         cohort = assemble.cohort(job.cfg, manifest, records, images, cells)
         split, ids = assemble.unseen(cohort, manifest)
-        made, reasons = score.score(models, job.cfg, cohort, ids, split=split)
+        made, reasons = score.score(
+            models, job.cfg, cohort, ids,
+            split=split, session_ids=manifest["session_ids"], target=names.target(job.cfg),
+        )  # fmt: skip
         predictions += made
         left_out += [
             {"split": split, "participant_id": who, "reason": why} for who, why in sorted(reasons.items())

@@ -126,12 +126,13 @@ rule severity_saliency:
         record=record("severity_saliency"),
         table=out("severity/saliency.tsv"),
         randomised=out("severity/randomised.tsv"),
+        summary=out("severity/saliency-summary.tsv"),
     log:
         out("logs/severity_saliency.log"),
     benchmark:
         out("benchmarks/severity_saliency.tsv")
     params:
-        cfg={**SEVERITY_FITTED, "saliency": SEVERITY["saliency"]},
+        cfg={**SEVERITY_FITTED, "saliency": SEVERITY["saliency"], "statistics": SEVERITY["statistics"]},
         code=code("severity_saliency", "study"),
     conda:
         "../../envs/study.yaml"
