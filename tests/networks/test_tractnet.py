@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from monai.visualize import GradCAM
 from torch import Tensor, nn
 
 from reperfuse.networks.mamba import undecayed
 from reperfuse.networks.tractnet import TractNet, TractNetSettings
 
+ROOT = Path(__file__).resolve().parents[2]
 DEFAULT: dict[str, Any] = {
     "in_channels": 1, "n_classes": 2, "widths": (32, 64, 128, 256), "heads": (1, 2, 4, 8), "reductions": (8, 4, 2, 1),
     "stem_kernel": (3, 7, 7), "stem_stride": (1, 2, 2), "topology": "residual_skip", "mixture": "softmax",
     "coordinate": True, "attention": True, "place": "skip", "coordinate_reduction": 8, "bottleneck": "mamba",
-    "bottleneck_blocks": 2, "d_state": 16, "d_conv": 4, "expand": 2, "dt_min": 1e-3, "dt_max": 0.1, "scan": "forward",
-    "dropout": 0.3,
+    "blocks": 2, "d_state": 16, "d_conv": 4, "expand": 2, "scan": "forward", "dropout": 0.3,
 }  # fmt: skip
 SMALL = {**DEFAULT, "widths": (4, 8, 8, 16), "heads": (1, 2, 2, 4), "d_state": 4}
 ABLATIONS: list[dict[str, Any]] = [
@@ -55,11 +57,18 @@ def n_parameters(**changed: Any) -> int:
     return sum(one.numel() for one in net.parameters())
 
 
+def test_the_defaults_of_the_configuration_are_those_of_the_table() -> None:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/severity.schema.yaml").read_text(encoding="utf-8"))
+    known = {name: one["default"] for name, one in schema["properties"]["network"]["properties"].items()}
+    expected = {name: list(one) if isinstance(one, tuple) else one for name, one in DEFAULT.items()}
+    assert {"in_channels": 1, "n_classes": 2, **known} == expected
+
+
 def test_the_number_of_parameters() -> None:
     without = n_parameters(bottleneck="none")
     assert without == 4_905_454
     # A Mamba layer has, beside the block of 437 760, a layer normalisation of 2·256.
-    assert n_parameters(bottleneck_blocks=1) == without + 437_760 + 512
+    assert n_parameters(blocks=1) == without + 437_760 + 512
     assert n_parameters() == without + 2 * (437_760 + 512) == 5_781_998
 
 
@@ -153,7 +162,7 @@ def test_it_learns_whether_there_is_a_bright_spot() -> None:
 
 
 def test_weight_decay_leaves_rates_and_mixtures_alone() -> None:
-    assert undecayed(network(bottleneck_blocks=1)) == {
+    assert undecayed(network(blocks=1)) == {
         "bottleneck.0.mamba.A_log", "bottleneck.0.mamba.D", *(f"s{i}.mixture.logits" for i in range(1, 5)),
     }  # fmt: skip
     assert undecayed(network(bottleneck="conv", mixture="sum")) == set()

@@ -16,8 +16,8 @@ from reperfuse.networks.selective_scan import selective_scan
 
 Direction = Literal["forward", "bidirectional", "tri-orientated"]
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-# The step never begins below this, as in the authors' code.
-SMALLEST_STEP = 1e-4
+# Between these the step of a channel begins in the authors' code, and never below the last, whatever is asked for.
+SMALLEST_STEP, LARGEST_STEP, STEP_FLOOR = 1e-3, 0.1, 1e-4
 
 
 @cache
@@ -69,7 +69,7 @@ class StateSpace(nn.Module):
         self.A_log = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(width, 1))
         self.D = nn.Parameter(torch.ones(width))
         nn.init.uniform_(self.dt_proj.weight, -(rank**-0.5), rank**-0.5)
-        step = torch.empty(width).uniform_(math.log(dt_min), math.log(dt_max)).exp().clamp_min(SMALLEST_STEP)
+        step = torch.empty(width).uniform_(math.log(dt_min), math.log(dt_max)).exp().clamp_min(STEP_FLOOR)
         with torch.no_grad():
             self.dt_proj.bias.copy_(step + (-torch.expm1(-step)).log())  # the inverse of softplus
 

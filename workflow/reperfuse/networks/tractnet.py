@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reperfuse.networks.mamba import Direction, MambaLayer
+from reperfuse.networks.mamba import LARGEST_STEP, SMALLEST_STEP, Direction, MambaLayer
 from reperfuse.networks.mixture import SLOPE, InstanceNorm, Kind, Mixture, MixtureResidual, Place, convolution
 
 Topology = Literal["residual_skip", "unet_skip"]
@@ -20,7 +20,7 @@ N_STAGES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class TractNetSettings:
-    """What the network is built from.
+    """What the network is built from: `in_channels`, `n_classes`, and the configuration's ``network``.
 
     Parameters
     ----------
@@ -39,8 +39,9 @@ class TractNetSettings:
         Whether the attentions see the skip, or the main path of the encoder's blocks.
     coordinate_reduction : int
     bottleneck : {"mamba", "transformer", "conv", "none"}
-    bottleneck_blocks : int
-    d_state, d_conv, expand, dt_min, dt_max
+    blocks : int
+        Of the bottleneck.
+    d_state, d_conv, expand : int
         Of Mamba; ``expand`` is the hidden width of the other bottlenecks too, by their channels.
     scan : {"forward", "bidirectional", "tri-orientated"}
     dropout : float
@@ -61,12 +62,10 @@ class TractNetSettings:
     place: Place
     coordinate_reduction: int
     bottleneck: Bottleneck
-    bottleneck_blocks: int
+    blocks: int
     d_state: int
     d_conv: int
     expand: int
-    dt_min: float
-    dt_max: float
     scan: Direction
     dropout: float
 
@@ -123,13 +122,13 @@ def _bottleneck(settings: TractNetSettings) -> nn.Module:
         if one.bottleneck == "mamba":
             return MambaLayer(
                 channels, direction=one.scan, d_state=one.d_state, d_conv=one.d_conv, expand=one.expand,
-                dt_min=one.dt_min, dt_max=one.dt_max,
+                dt_min=SMALLEST_STEP, dt_max=LARGEST_STEP,
             )  # fmt: skip
         if one.bottleneck == "transformer":
             return TransformerLayer(channels, heads=one.heads[-1], hidden=one.expand * channels)
         return ConvolutionLayer(channels, hidden=one.expand * channels)
 
-    n = 0 if one.bottleneck == "none" else one.bottleneck_blocks
+    n = 0 if one.bottleneck == "none" else one.blocks
     return nn.Sequential(*(layer() for _ in range(n))) if n else nn.Identity()
 
 
