@@ -142,6 +142,25 @@ def calibration(y: ArrayLike, probability: ArrayLike) -> dict[str, float | None]
     return found
 
 
+def recalibrated(y: ArrayLike, probability: ArrayLike) -> Floats | None:
+    """Return probabilities (n,) whose intercept is shifted until their mean is the prevalence of these labels.
+
+    That uses the labels on which they would then be judged: what is found says what discrimination would be worth with
+    the right prevalence, and tests no calibration. None where a class is absent.
+
+    Raises
+    ------
+    ValueError
+        As for `calibration`.
+    """
+    labels = labels_of(y)
+    values = probabilities_of(probability, n=labels.size)
+    if np.unique(labels).size < 2:
+        return None
+    log_odds = logit(np.clip(values, CLIP, 1 - CLIP))
+    return np.asarray(expit(log_odds + _in_the_large(labels, log_odds)))
+
+
 def reliability(
     y: ArrayLike, probability: ArrayLike, *, bins: int, level: float
 ) -> list[dict[str, float | int | None]]:

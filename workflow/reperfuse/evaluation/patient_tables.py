@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from reperfuse.evaluation.comparison import adjust, compare
 from reperfuse.evaluation.crossval import Scored, by_configuration, fold_aucs
 from reperfuse.evaluation.decision import decision_curve
 from reperfuse.evaluation.discrimination import delong, roc_points
-from reperfuse.evaluation.interface import MAIN_SPLIT, Prediction, is_cross_validation, is_external
+from reperfuse.evaluation.interface import EXTERNAL, MAIN_SPLIT, Prediction, is_cross_validation, is_external
 
 Array = np.ndarray
 Row = dict[str, Any]
@@ -199,12 +200,13 @@ def calibration(name: str, stage: str, found: Found, *, level: float) -> list[Ro
 
 
 def decision(scored: Scored, names: Iterable[str], thresholds: Array) -> list[Row]:
-    """Return decision curves of those configurations that there are; thresholds (t,)."""
+    """Return decision curves of those configurations that predict the first one's patients; thresholds (t,)."""
     chosen = {name: scored[name] for name in dict.fromkeys(names) if name in scored}
     if not chosen:
         return []
-    y = next(iter(chosen.values()))[1]
-    return decision_curve(y, {name: found[2] for name, found in chosen.items()}, thresholds)
+    ids, y, _, _ = next(iter(chosen.values()))
+    scores = {name: found[2] for name, found in chosen.items() if found[0] == ids}
+    return decision_curve(y, scores, thresholds)
 
 
 def conformal(name: str, found: Found, *, epsilon: float) -> list[Row]:
@@ -258,3 +260,22 @@ def subgroups(
         for variable in levels
     }
     return [{"configuration": name, **row, "p_differs": tested[row["variable"]]} for row in rows]
+
+
+def external(
+    predictions: Sequence[Prediction], unscored: Sequence[Mapping[str, str]], names: Sequence[str]
+) -> dict[str, Row]:
+    """Return, for each external cohort, how many were scored and labelled, how many not, and the commonest reason."""
+    found = {}
+    for name in names:
+        split = f"{EXTERNAL}{name}"
+        scored = {one.participant_id: one.y_true for one in predictions if one.split == split}
+        missing = {row["participant_id"]: row["reason"] for row in unscored if row["split"] == split}
+        reasons = Counter(why for who, why in missing.items() if who not in scored)
+        found[name] = {
+            "n_scored": len(scored),
+            "n_labelled": sum(value is not None for value in scored.values()),
+            "n_left_out": reasons.total(),
+            "why": reasons.most_common(1)[0][0] if reasons else "",
+        }
+    return found

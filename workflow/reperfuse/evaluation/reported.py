@@ -8,8 +8,11 @@ from pathlib import Path
 
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.tables import read_table
+from reperfuse.evaluation.interface import MAIN_SPLIT
 
 COLUMNS = ("configuration", "metric", "estimator", "kind", "value", "spread", "source", "certain")
+# A table may have one more: a paper that reports other cohorts as well says of which each number is.
+SPLIT = "split"
 KINDS = ("value", "at most")
 EVERYONE = "all"
 
@@ -30,6 +33,8 @@ class Reported:
         Where it was read.
     certain : bool
         Whether it is clear which configuration the number belongs to.
+    split : str
+        ``cv``, or ``external:<name>`` of another cohort, by models that were not fitted on it.
     """
 
     configuration: str
@@ -40,6 +45,7 @@ class Reported:
     spread: str
     source: str
     certain: bool
+    split: str = MAIN_SPLIT
 
     @property
     def text(self) -> str:
@@ -58,7 +64,9 @@ class PaperTable:
 
     entries: tuple[Reported, ...]
 
-    def of(self, configuration: str, metric: str, estimator: str | None = None) -> str:
+    def of(
+        self, configuration: str, metric: str, estimator: str | None = None, *, split: str = MAIN_SPLIT
+    ) -> str:
         """Return what the paper reports, or the empty text where that is not known.
 
         Parameters
@@ -67,11 +75,13 @@ class PaperTable:
             As in ``metrics.tsv``. A variant such as ``J1_mri[c=1]`` is not the paper's configuration.
         estimator : str, optional
             Gives the number only where the paper's is of this estimator.
+        split : str, optional
+            Of which predictions.
         """
         found = (
             entry.text
             for entry in self.entries
-            if (entry.configuration, entry.metric) == (configuration, metric)
+            if (entry.configuration, entry.metric, entry.split) == (configuration, metric, split)
             and estimator in (None, entry.estimator)
         )
         return next(found, "")
@@ -95,7 +105,11 @@ def read_paper(path: Path) -> PaperTable:
     _check(path.name, rows)
     return PaperTable(
         tuple(
-            Reported(**{name: row[name] for name in COLUMNS[:-1]}, certain=row["certain"] == "1")
+            Reported(
+                **{name: row[name] for name in COLUMNS[:-1]},
+                certain=row["certain"] == "1",
+                split=row.get(SPLIT) or MAIN_SPLIT,
+            )
             for row in rows
         )
     )
@@ -104,11 +118,11 @@ def read_paper(path: Path) -> PaperTable:
 def _check(name: str, rows: Sequence[dict[str, str]]) -> None:
     seen = set()
     for line, row in enumerate(rows, start=2):
-        if set(row) != set(COLUMNS):
+        if set(row) - {SPLIT} != set(COLUMNS):
             raise ConfigError(
                 f"{name} has the columns {', '.join(map(str, row))}; expected {', '.join(COLUMNS)}."
             )
-        key = (row["configuration"], row["metric"], row["estimator"])
+        key = (row["configuration"], row["metric"], row["estimator"], row.get(SPLIT))
         if row["kind"] not in KINDS or row["certain"] not in ("0", "1") or key in seen:
             raise ConfigError(
                 f"{name}, line {line}: kind {row['kind']!r}, certain {row['certain']!r}, or a row that is "

@@ -51,6 +51,32 @@ def at_threshold(y: ArrayLike, probability: ArrayLike, *, threshold: float) -> d
     return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in table.items()}
 
 
+def youden(y: ArrayLike, probability: ArrayLike) -> float | None:
+    """Return the threshold at which sensitivity and specificity add up to most (Youden, Cancer 3:32, 1950).
+
+    It lies in the middle between the two probabilities that it parts, the lowest of several that are as good; None
+    with one class or one probability alone.
+
+    Raises
+    ------
+    ValueError
+        As for `at_threshold`.
+    """
+    labels = labels_of(y)
+    values = probabilities_of(probability, n=labels.size)
+    levels = np.unique(values)
+    n1 = int(labels.sum())
+    if levels.size < 2 or not 0 < n1 < labels.size:
+        return None
+    at = np.searchsorted(levels, values)
+    positive = np.bincount(at, weights=labels, minlength=levels.size)
+    negative = np.bincount(at, minlength=levels.size) - positive
+    # Called from level i on: sensitivity is what is not below, specificity what is.
+    gain = np.cumsum(negative)[:-1] / (labels.size - n1) - np.cumsum(positive)[:-1] / n1
+    best = int(np.argmax(gain))
+    return float((levels[best] + levels[best + 1]) / 2)
+
+
 def wilson(successes: int, n: int, *, level: float) -> tuple[float | None, float | None]:
     """Return Wilson's score interval of a proportion.
 

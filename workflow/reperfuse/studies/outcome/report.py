@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -153,7 +152,7 @@ def judged(
         "target": case.target,
         "primary": dict(zip(("first", "second"), case.compared, strict=False)),
         "primary_test": section["primary_test"],
-        "external": external(predictions, unscored, [one["name"] for one in manifests[1:]]),
+        "external": patient_tables.external(predictions, unscored, [one["name"] for one in manifests[1:]]),
         "notices": [*notices(facts, section, warned), *domain.notices(outside, most=5)],
         "domain": outside,
         "stamps": [*facts["stamps"], *([section["title_note"]] if section["title_note"] else [])],
@@ -170,25 +169,6 @@ def judged(
         "tripod": (tripod.fill(items, facts_for_checklist), ("item", "section", "topic", "text", "status")),
     }
     return Judged(tables, summary, {"study": "outcome", "assumed": summary["assumptions"]})
-
-
-def external(
-    predictions: Sequence[Prediction], unscored: Sequence[Mapping[str, str]], names: Sequence[str]
-) -> dict[str, Row]:
-    """Return, for each external cohort, how many were scored and labelled, how many not, and the commonest reason."""
-    found = {}
-    for name in names:
-        split = f"external:{name}"
-        scored = {one.participant_id: one.y_true for one in predictions if one.split == split}
-        missing = {row["participant_id"]: row["reason"] for row in unscored if row["split"] == split}
-        reasons = Counter(why for who, why in missing.items() if who not in scored)
-        found[name] = {
-            "n_scored": len(scored),
-            "n_labelled": sum(value is not None for value in scored.values()),
-            "n_left_out": reasons.total(),
-            "why": reasons.most_common(1)[0][0] if reasons else "",
-        }
-    return found
 
 
 def title_of(section: Mapping[str, Any]) -> str:
