@@ -1,0 +1,241 @@
+"""Tables of the severity study."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from reperfuse.core.tables import Row
+from reperfuse.reporting.pages import number, to_float
+from reperfuse.reporting.severity_view import VOLUME, SeverityView
+from reperfuse.reporting.study_listing import subgroups_table
+from reperfuse.reporting.study_tables import Cell, Table, cell, configured, estimated, stacked
+from reperfuse.reporting.study_view import METRIC_NAMES, NOT_ESTIMABLE, count, mean_sd, readable, signed
+from reperfuse.reporting.voxel_tables import listed
+
+CUT = {"0.5": "0.5", "youden": "Youden's"}
+AVERAGED = "sensitivity specificity ppv npv f1 accuracy auc_scores auc_labels".split()
+HEADS = {**METRIC_NAMES, "auc_scores": "AUC of scores", "auc_labels": "AUC of labels"}
+SOURCES = {"ours": "ours", "paper": "the paper"}
+
+
+def crossval_table(view: SeverityView) -> Table:
+    """Return the AUC of every configuration in each cross-validation."""
+    heads = ["Configuration"]
+    for split in view.crossvals:
+        n, repeats = view.n_folds(split), view.n_repeats(split)
+        heads += [f"{n} folds, mean ± SD", f"{n} folds, pooled (95 % CI)", f"{n} folds, mean of {repeats} repeats"]
+    rows = []
+    for name in view.order(view.configurations):
+        cells = [configured(view, name)]
+        for split in view.crossvals:
+            fold, pooled, again = (view.estimate(name, "auc", e, split) for e in ("fold_mean", "pooled", "repeats"))
+            cells += [
+                Cell(mean_sd(fold) if fold else "", fold.get("estimate", "")),
+                estimated(pooled) if pooled else Cell(""),
+                Cell(mean_sd(again) if again else "", again.get("estimate", "")),
+            ]
+        rows.append(cells)
+    caption = "AUC in each cross-validation. Mean ± SD over the folds of the first repeat, over repeats of pooled values"
+    return Table(caption, heads, rows)
+
+
+def averages_table(view: SeverityView, names: Sequence[str], *, folded: bool) -> Table:
+    """Return each measure under each definition of an average, for some configurations."""
+    mine = [r for r in view.averages if r.get("split") == "cv" and r["configuration"] in names]
+    rows = [
+        [
+            configured(view, r["configuration"]),
+            Cell(CUT.get(r["threshold"], r["threshold"])),
+            Cell({"positive": "positive class"}.get(r["average"], r["average"])),
+            *(cell(r.get(key), 3) for key in AVERAGED),
+        ]
+        for name in view.order(names)
+        for r in mine
+        if r["configuration"] == name
+    ]
+    heads = ["Configuration", "Threshold", "Average", *(HEADS.get(k, k.capitalize()) for k in AVERAGED)]
+    caption = "The same predictions under each definition" + (", all configurations" if folded else "")
+    return Table(caption, heads, rows, frozenset({1, 2}), folded=folded)
+
+
+def consistency_table(view: SeverityView, *, ours: bool) -> Table:
+    """Return whether one table of counts gives all the values of a row, for our rows or for the paper's."""
+    rows = []
+    for r in view.consistency:
+        if (r.get("source") == "ours") != ours:
+            continue
+        passes = r.get("passes") == "1"
+        name = r.get("name", "")
+        rows.append(
+            [
+                configured(view, name) if ours else Cell(name, None, "counts"),
+                Cell(r.get("split", "")),
+                Cell(r.get("average", "")),
+                cell(r.get("n"), 0),
+                Cell(HEADS.get(r.get("worst_metric", ""), readable(r.get("worst_metric", "")))),
+                cell(r.get("reported"), 4),
+                cell(r.get("nearest"), 4),
+                Cell(_distance(r.get("distance")), r.get("distance", "")),
+                Cell("passes" if passes else "fails", None, "passed" if passes else "failed"),
+                Cell(r.get("note", "")),
+            ]
+        )
+    heads = ("Row", "Split", "Average", "n", "Worst measure", "Printed", "Nearest possible", "Distance", "Check", "Note")
+    whose = "Ours" if ours else "The paper's rows"
+    return Table(
+        f"{whose}: is there one table of counts that gives all printed values?",
+        heads, rows, frozenset({1, 2, 4, 8, 9}), folded=ours,
+    )  # fmt: skip
+
+
+def _distance(text: object) -> str:
+    found = to_float(text)
+    if found is None:
+        return NOT_ESTIMABLE
+    return f"{found:.1e}" if 0 < found < 0.001 else number(found, 3)
+
+
+def thresholds_table(view: SeverityView) -> Table:
+    """Return the thresholds that turn scores into labels."""
+    rows = [
+        [
+            configured(view, r["configuration"]),
+            Cell(CUT.get(r["name"], readable(r["name"]))),
+            cell(r.get("value"), 3),
+            Cell(r.get("from", "")),
+        ]
+        for r in view.thresholds
+    ]
+    heads = ("Configuration", "Threshold", "Value", "From")
+    return Table("Thresholds", heads, rows, frozenset({1, 3}), folded=len(rows) > 12)
+
+
+def volume_table(view: SeverityView) -> Table:
+    """Return discrimination in each band of the lesion's volume."""
+    made = subgroups_table(view.bands(volume=True))
+    rows = [[Cell(row[0].text.removeprefix(f"{readable(VOLUME)}: ")), *row[1:]] for row in made.rows]
+    return Table("By lesion volume", ("Lesion", *made.columns[1:]), rows, made.texts)
+
+
+def cuts_table(view: SeverityView) -> Table:
+    """Return the AUC of the same scores at other cuts."""
+    rows = [
+        [
+            Cell(f"above {r['cut']}"),
+            configured(view, r["configuration"]),
+            Cell(f"{count(r.get('n'))} ({count(r.get('n_positive'))})", r.get("n")),
+            estimated(r, 3, "auc"),
+            Cell(r.get("note", "")),
+        ]
+        for r in sorted(view.cuts, key=lambda r: (to_float(r["cut"]) or 0, r["configuration"] not in view.primary))
+    ]
+    heads = ("NIHSS", "Configuration", "Patients (non-minor)", "AUC (95 % CI)", "Note")
+    return Table("The same scores at other cuts of the NIHSS", heads, rows, frozenset({1, 4}))
+
+
+def ablations_table(view: SeverityView) -> Table:
+    """Return each variant of the network beside it as declared."""
+    rows = [
+        [
+            Cell(r["variant"].replace("_", " "), None, "", r["configuration"]),
+            Cell(mean_sd({"estimate": r.get("auc_fold_mean"), "fold_sd": r.get("auc_fold_sd")}), r.get("auc_fold_mean")),
+            Cell(signed(r.get("difference")) if r.get("difference") else "", r.get("difference")),
+            Cell(estimated(r, 3, "difference").text.partition(" (")[2].rstrip(")")),
+            Cell(count(r.get("n_parameters")), r.get("n_parameters")),
+        ]
+        for r in view.ablations
+    ]
+    heads = ("Variant", "AUC, mean ± SD over folds", "Difference", "95 % CI", "Parameters")
+    return Table("Ablations of TRACT-NET", heads, rows)
+
+
+def left_out_tables(view: SeverityView) -> list[Table]:
+    """Return why patients are not in the study, counted and one by one."""
+    why = "reason" if any("reason" in r for r in view.left_out) else "why"
+    reasons = Counter(r.get(why, "") for r in view.left_out)
+    counted = [[Cell(reason), cell(n, 0)] for reason, n in reasons.most_common()]
+    each = listed(view.left_out, "Left out, each patient", folded=True)
+    return [Table("Left out, by reason", ("Reason", "Patients"), counted), each]
+
+
+def training_table(view: SeverityView) -> Table:
+    """Return how far the losses of each configuration's networks fell, all trials together."""
+    merged: dict[str, list[Row]] = {}
+    for row in view.training:
+        merged.setdefault(row["configuration"], []).append(row)
+    rows = [
+        [
+            configured(view, name),
+            Cell(str(len(mine)), str(len(mine))),
+            *(Cell(_span(mine, key, digits)) for key, digits in (("epochs", 0), ("first_loss", 3), ("last_loss", 3))),
+            Cell(_span(mine, "n_parameters", 0)),
+        ]
+        for name, mine in merged.items()
+    ]
+    heads = ("Configuration", "Networks", "Epochs", "First loss", "Last loss", "Parameters")
+    return Table("Training, all trials", heads, rows)
+
+
+def _span(rows: Sequence[Row], key: str, digits: int) -> str:
+    known = [found for row in rows if (found := to_float(row.get(key))) is not None]
+    if not known:
+        return NOT_ESTIMABLE
+    low, high = number(min(known), digits), number(max(known), digits)
+    return low if low == high else f"{low} to {high}"
+
+
+def seen_table(view: SeverityView) -> Table:
+    """Return each patient whose map was made, and what was measured of it."""
+    words = {"1": "yes", "0": "no"}
+    rows = [
+        [
+            Cell(r["participant_id"]),
+            Cell(r.get("fold", "")),
+            Cell(words.get(r.get("y_true", ""), "")),
+            cell(r.get("y_score"), 2),
+            Cell({"1": "right", "0": "wrong"}.get(r.get("correct", ""), "")),
+            Cell(words.get(r.get("pointing_hit", ""), "")),
+            *(
+                cell(r.get(key), digits) if r.get(key) else Cell("")
+                for key, digits in (
+                    ("pointing_chance", 3), ("energy", 3), ("energy_chance", 3),
+                    ("share_outside_brain", 3), ("stability", 2),
+                )
+            ),
+        ]
+        for r in view.saliency
+    ]  # fmt: skip
+    heads = "Patient|Fold|Non-minor|Predicted|Prediction|Points at the lesion|By chance|Energy in the lesion|By chance"
+    heads += "|Outside the brain|Stability"
+    return Table("Each patient's map", heads.split("|"), rows, frozenset({1, 2, 4, 5}), folded=True)
+
+
+def seen_summary_table(view: SeverityView) -> Table:
+    """Return the mean of each measure beside chance."""
+    names = {
+        "pointing_hit": "strongest place in or near the lesion",
+        "energy": "share of the map in the lesion",
+        "share_outside_brain": "share of the map outside the brain",
+        "stability": "correlation between the networks of a fold",
+    }
+    compared = {"difference": "difference", "ratio": "ratio", "mean": "mean"}
+    rows = [
+        [
+            Cell(names.get(r["measure"], readable(r["measure"]))),
+            cell(r.get("n"), 0),
+            cell(r.get("mean"), 3),
+            cell(r.get("chance"), 3) if r.get("chance") else Cell(""),
+            Cell(compared.get(r.get("compared", ""), "")),
+            stacked({**r, "estimate": r.get("value")}, 3),
+        ]
+        for r in view.saliency_summary
+        if to_float(r.get("n"))
+    ]
+    heads = ("Measure", "Patients", "Mean", "By chance", "Compared as", "Value (95 % CI)")
+    return Table("What the maps show, beside chance", heads, rows, frozenset({4}))
+
+
+def reported_table(view: SeverityView) -> Table:
+    """Return the paper's values as they are printed, with what they were measured on."""
+    return listed(view.reported, "Every value of the paper, and what it was measured on", folded=True)
