@@ -9,7 +9,8 @@ from reperfuse.core.files import write_bytes
 from reperfuse.core.records import key_of
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.interface import COLUMNS, Prediction
-from reperfuse.studies.outcome import embedding, finetune
+from reperfuse.studies.outcome import finetune
+from reperfuse.studies.shown import shown_images
 
 with job:
     given, out, config = snakemake.input, snakemake.output, snakemake.config
@@ -17,7 +18,7 @@ with job:
     cases = finetune.cases_of(map(Prediction.of, read_table(given.predictions)), job.cfg["target"])
     weights = config["studies"]["outcome"]["encoder"]["weights"]
     state = Path(out.model).parent / key_of(job.digests)
-    shown = embedding.shown_images(job.files_of("prepare"), "adc", "brain", visits=[visit])
+    shown = shown_images(job.files_of("prepare"), "adc", "brain", visits=[visit])
     done = finetune.finetune(
         cases, shown, job.facts_of("outcome_fit")["groups"],
         visit=visit, fold=int(fold), session_id=job.session_ids.get(visit, ""), state=state,

@@ -8,7 +8,8 @@ from reperfuse.cohort.layout import VISITS
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.studies import explained
-from reperfuse.studies.outcome import directions, embedding, saliency
+from reperfuse.studies.outcome import directions, saliency
+from reperfuse.studies.shown import shown_images
 
 with job:
     given, out, config = snakemake.input, snakemake.output, snakemake.config
@@ -19,7 +20,7 @@ with job:
     del about["GeneratedBy"]["after"]  # every patient of the cohort; the key stands for them
     weights = config["studies"]["outcome"]["encoder"]["weights"]
     files = job.files_of("prepare", "lesions")
-    shown = embedding.shown_images(files, "adc", "brain", "lesion", visits=VISITS)
+    shown = shown_images(files, "adc", "brain", "lesion", visits=VISITS)
     rows, faults, job.facts["weights"] = saliency.saliency(
         cases, found, shown, Path(out.table).with_suffix(""),
         about=about, session_ids=job.session_ids, device=config["execution"]["device"],

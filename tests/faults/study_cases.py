@@ -27,6 +27,7 @@ from reperfuse.reporting.study_view import read_view
 from reperfuse.studies.outcome import domain, embedding, frozen, report, run
 from reperfuse.studies.outcome.data import Sources
 from reperfuse.studies.outcome.study import Outcome
+from reperfuse.studies.shown import shown_images
 from tests.faults.build_faults import ROOT
 from tests.studies.outcome import cohorts
 
@@ -132,7 +133,7 @@ def shown(folder: Path, patients: int = 2) -> dict[str, dict[str, dict[str, Path
         for name, data in (("adc", adc), ("brain", np.ones(adc.shape, np.float32))):
             paths.append(folder / f"sub-{i}/J0_{name}.nii.gz")
             write_volume(paths[-1], Volume(data, np.diag([4.0, 4.0, 6.0, 1.0])), {})
-    return embedding.shown_images(paths, "adc", "brain", visits=("J0",))
+    return shown_images(paths, "adc", "brain", visits=("J0",))
 
 
 def encoded(images: Any, folder: Path, **changed: Any) -> tuple[dict[str, np.ndarray], list[Fault]]:

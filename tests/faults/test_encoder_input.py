@@ -16,6 +16,7 @@ from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import is_marker
 from reperfuse.imaging.volume import Volume, write_volume
 from reperfuse.studies.outcome import assemble, embedding
+from reperfuse.studies.shown import shown_images
 from tests.faults.build_faults import ROOT
 from tests.faults.study_cases import Network, Trap, embed, encoded, shown
 
@@ -113,7 +114,7 @@ def test_37_what_a_folder_is_called_changes_no_vector(
     for name in ("adc", "brain"):
         (tmp_path / "sub-9").mkdir(exist_ok=True)
         shutil.copy(images["sub-0"]["J0"][name], tmp_path / f"sub-9/J0_{name}.nii.gz")
-    renamed = embedding.shown_images((tmp_path / "sub-9").iterdir(), "adc", "brain", visits=("J0",))
+    renamed = shown_images((tmp_path / "sub-9").iterdir(), "adc", "brain", visits=("J0",))
     again, _ = encoded(renamed, tmp_path / "elsewhere")
     assert network.shown == 3 and np.array_equal(first["sub-0/J0"], again["sub-9/J0"])
     assert not np.array_equal(first["sub-0/J0"], first["sub-1/J0"])

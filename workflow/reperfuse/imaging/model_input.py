@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import nibabel as nib
@@ -31,17 +32,24 @@ def input_to_index(shape: tuple[int, int, int], volume: Volume) -> np.ndarray:
     volume : Volume
         Gives grid and orientation.
     """
-    own = nib.orientations.io_orientation(volume.affine)
-    wanted = nib.orientations.axcodes2ornt(AXES)
-    turned = nib.orientations.ornt_transform(own, wanted)
+    to_own, along = turned_to_own(volume)
     size = volume.data.shape[:3]
-    along = [int(axis) for axis in np.argsort(turned[:, 0])]
-    to_own = nib.orientations.inv_ornt_aff(turned, size)
     scale = np.eye(4)
     for axis, (stored, n) in enumerate(zip(along, shape, strict=True)):
         step = size[stored] / n
         scale[axis, axis], scale[axis, 3] = step, (step - 1.0) / 2.0
     return to_own @ scale
+
+
+def turned_to_own(volume: Volume) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return the 4×4 matrix from a voxel of the image turned to `AXES` to its own, and which own axis each one is.
+
+    Oblique images keep their axes; each is taken as the body's axis that it is closest to.
+    """
+    own = nib.orientations.io_orientation(volume.affine)
+    turned = nib.orientations.ornt_transform(own, nib.orientations.axcodes2ornt(AXES))
+    matrix = nib.orientations.inv_ornt_aff(turned, volume.data.shape[:3])
+    return matrix, tuple(int(axis) for axis in np.argsort(turned[:, 0]))
 
 
 def model_input(
@@ -102,10 +110,35 @@ def model_input(
             data.astype(np.float32), index[:3, :3], index[:3, 3], shape, order=1, mode="nearest"
         )
 
+    normalised, inside = standardised(values, valid, pull)
+    if background == "noise":
+        outside = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    else:
+        outside = np.zeros(shape, dtype=np.float32)
+    return np.where(inside, normalised, outside)
+
+
+def standardised(
+    values: np.ndarray, valid: np.ndarray, pull: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image on another grid with mean 0 and SD 1 over the tissue there, and where that is.
+
+    Parameters
+    ----------
+    values, valid : ndarray
+        The image, and which of its voxels hold tissue; the others are left out of each weighted mean.
+    pull : callable
+        Brings an array to the other grid by a weighted mean.
+
+    Raises
+    ------
+    Refusal
+        E111 if no voxel is above 0, or all of them are equal.
+    """
     weight, total = pull(valid), pull(np.where(valid, values, 0.0))
     # A voxel that is at least half brain is brain.
     inside = weight >= 0.5
-    result = np.zeros(shape, dtype=np.float32)
+    result = np.zeros(weight.shape, dtype=np.float32)
     np.divide(total, weight, out=result, where=inside)
     inside &= result > 0
     if not inside.any():
@@ -114,12 +147,7 @@ def model_input(
     mean, sd = kept.mean(), kept.std()
     if sd < 1e-6 * mean:
         raise Refusal("E111", value=round(float(mean), 1))
-    normalised = ((result - mean) / sd).astype(np.float32)
-    if background == "noise":
-        outside = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-    else:
-        outside = np.zeros(shape, dtype=np.float32)
-    return np.where(inside, normalised, outside)
+    return ((result - mean) / sd).astype(np.float32), inside
 
 
 def to_native(

@@ -17,9 +17,15 @@ def lattice(cell_mm: float) -> tuple[int, int, int]:
 
 
 def lesion_pattern(mask: Volume, *, cell_mm: float) -> np.ndarray:
-    """Return the square root of the share of each cell that a lesion fills.
+    """Return the square root of the share of each cell that a lesion fills; see `lesion_share`.
 
     The root brings small lesions and rims nearer to the large ones, which would otherwise make every component.
+    """
+    return np.sqrt(_share(mask, cell_mm)).astype(np.float32)
+
+
+def lesion_share(mask: Volume, *, cell_mm: float) -> np.ndarray:
+    """Return the share of each cell that a lesion fills.
 
     Parameters
     ----------
@@ -33,6 +39,10 @@ def lesion_pattern(mask: Volume, *, cell_mm: float) -> np.ndarray:
     ndarray
         (cells) float32, x slowest; what lies outside the box is not counted.
     """
+    return _share(mask, cell_mm).astype(np.float32)
+
+
+def _share(mask: Volume, cell_mm: float) -> np.ndarray:
     shape = lattice(cell_mm)
     where = np.argwhere(mask.data > 0.5)
     points = where @ mask.affine[:3, :3].T + mask.affine[:3, 3]
@@ -40,4 +50,5 @@ def lesion_pattern(mask: Volume, *, cell_mm: float) -> np.ndarray:
     cells = np.floor((points - low) / cell_mm).astype(int)
     inside = np.all((cells >= 0) & (cells < shape), axis=1)
     counts = np.bincount(np.ravel_multi_index(tuple(cells[inside].T), shape), minlength=int(np.prod(shape)))
-    return np.sqrt(counts * mask.voxel_ml * 1000 / cell_mm**3).astype(np.float32)
+    share: np.ndarray = counts * mask.voxel_ml * 1000 / cell_mm**3
+    return share

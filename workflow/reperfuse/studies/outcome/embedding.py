@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import is_marker, write_bytes
 from reperfuse.core.provenance import code_digest, digest, file_digest
 from reperfuse.core.seeds import seed_of
-from reperfuse.imaging.carry import mask_mapper
 from reperfuse.imaging.model_input import model_input
 from reperfuse.imaging.pattern import lesion_pattern
 from reperfuse.imaging.reader import read_present
 from reperfuse.imaging.volume import Volume
-from reperfuse.imaging.warp import find_warp
+from reperfuse.studies.shown import Shown, ToTemplate, carried
 
 Array = np.ndarray
 LIBRARY = Path(__file__).resolve().parents[3]
@@ -28,21 +27,6 @@ LOCKS = (
     LIBRARY.parent / "requirements/default.txt",
     LIBRARY / "reperfuse/_workflow/requirements/default.txt",
 )
-# participant_id → visit → name → path
-Shown = Mapping[str, Mapping[str, Mapping[str, Path]]]
-ToTemplate = Callable[[Volume, str], Volume]
-
-
-def shown_images(
-    paths: Iterable[Path], *names: str, visits: Container[str]
-) -> dict[str, dict[str, dict[str, Path]]]:
-    """Arrange those of ``work/sub-X/J0_adc.nii.gz`` that have the names: participant_id → visit → name → path."""
-    found: dict[str, dict[str, dict[str, Path]]] = {}
-    for path in paths:
-        visit, _, name = path.name.removesuffix(".nii.gz").partition("_")
-        if visit in visits and name in names:
-            found.setdefault(path.parent.name, {}).setdefault(visit, {})[name] = path
-    return found
 
 
 def read_vectors(paths: Iterable[str | Path]) -> dict[str, dict[str, Array]]:
@@ -59,30 +43,6 @@ def read_vectors(paths: Iterable[str | Path]) -> dict[str, dict[str, Array]]:
 def write_vectors(path: str | Path, vectors: Mapping[str, Array]) -> None:
     """Write what `read_vectors` reads."""
     write_bytes(path, save(dict(vectors)))
-
-
-def mappers(
-    records: Mapping[str, Mapping[str, Mapping[str, Any]]], files: Iterable[Path]
-) -> dict[str, ToTemplate]:
-    """Return participant_id → what brings a mask to the template, of those who could be normalised.
-
-    Parameters
-    ----------
-    records : mapping
-        participant_id → step → record.
-    files : iterable of Path
-        What the patients' normalisation has written.
-    """
-    mine: dict[str, list[Path]] = {}
-    for path in files:
-        mine.setdefault(path.parent.name, []).append(path)
-    found = {}
-    for who, paths in mine.items():
-        facts = {step: record["facts"] for step, record in records.get(who, {}).items()}
-        carry = mask_mapper(find_warp(paths), facts.get("normalise", {}), facts.get("register", {}))
-        if carry is not None:
-            found[who] = carry
-    return found
 
 
 def adc_vectors(
@@ -234,9 +194,7 @@ def mask_vectors(
         mask = read_present(paths)["lesion"]
         try:
             if f"{visit}_lesion" not in spaces.get(who, {}):
-                if who not in mappers:
-                    raise Refusal("E160", step="normalise", image="transform to the template")
-                mask = mappers[who](mask, visit)
+                mask = carried(mask, visit, mappers.get(who))
             vectors[f"{who}/{visit}"] = lesion_pattern(mask, cell_mm=cell_mm)
         except Refusal as refusal:
             faults.append(refusal.fault.of(who))

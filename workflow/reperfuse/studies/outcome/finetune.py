@@ -21,7 +21,8 @@ from reperfuse.learning.device import choose_device, count_devices
 from reperfuse.learning.training import train
 from reperfuse.learning.weights import load_encoder
 from reperfuse.networks.classifier import EncoderClassifier
-from reperfuse.studies.outcome.embedding import Shown, network_input
+from reperfuse.studies.outcome.embedding import network_input
+from reperfuse.studies.shown import Shown
 
 Array = np.ndarray
 VARIANT = "backbone=finetuned"

@@ -16,7 +16,8 @@ from reperfuse.imaging.reader import read_present
 from reperfuse.imaging.volume import Volume, write_volume
 from reperfuse.studies import explained
 from reperfuse.studies.outcome.directions import Direction, Directions
-from reperfuse.studies.outcome.embedding import Shown, network_input
+from reperfuse.studies.outcome.embedding import network_input
+from reperfuse.studies.shown import Shown
 
 Array = np.ndarray
 COLUMNS = (

@@ -1,0 +1,354 @@
+"""Networks of the severity study: built, trained once without each inner fold, and their mean as prediction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reperfuse.core.errors import ConfigError
+from reperfuse.core.seeds import seed_of
+from reperfuse.learning.training import train
+from reperfuse.networks.vit import VisionTransformer
+from reperfuse.studies.severity.augmentation import augmented
+from reperfuse.studies.severity.variants import effective
+
+__all__ = ["Imaged", "build", "class_index", "effective", "fit"]
+Array = np.ndarray
+Settings = Mapping[str, Any]
+# Steps between checkpoints.
+EVERY = 100
+# Where the step of Mamba begins, as its authors have it.
+DT: dict[str, Any] = {"dt_min": 0.001, "dt_max": 0.1}
+# MONAI's networks halve their input five times.
+SMALLEST = 32
+# Small enough for a few hundred patients; Dosovitskiy's smallest has four times these weights and more.
+VIT: dict[str, Any] = {"patches": 8, "width": 192, "layers": 6, "heads": 6, "dropout": 0.1}
+
+
+class Padded(nn.Module):
+    """A network whose input is filled up with zeros, alike on both sides, to `SMALLEST` voxels along each axis."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the network says of the input."""
+        lacking = [max(0, SMALLEST - n) for n in reversed(x.shape[2:])]
+        padding = [one for n in lacking for one in (n // 2, n - n // 2)]
+        logits: Tensor = self.network(functional.pad(x, padding))
+        return logits
+
+
+def build(name: str, settings: Settings, in_channels: int, shape: Sequence[int]) -> nn.Module:
+    """Return an untrained network, (B, C, S, R, L) → (B, 2) logits; a third output where the score is learnt too.
+
+    Parameters
+    ----------
+    name : str
+        ``tractnet``, with or without the name of an ablation in brackets, or one of MONAI's networks.
+    settings : mapping
+        From `effective`.
+    in_channels, shape : int, sequence of int
+        Of what it is shown.
+    """
+    graded = settings["training"]["graded"]
+    n_classes = 3 if graded else 2
+    kind = name.partition("[")[0]
+    module: nn.Module
+    if kind == "tractnet":
+        from reperfuse.networks.tractnet import TractNet, TractNetSettings
+
+        own: dict[str, Any] = dict(settings["network"])
+        module = TractNet(
+            TractNetSettings(
+                in_channels=in_channels, n_classes=n_classes, bottleneck_blocks=own.pop("blocks"), **DT, **own
+            )
+        )
+    elif kind == "vit":
+        module = VisionTransformer(in_channels, n_classes, shape=shape, **VIT)
+    else:
+        module = Padded(_of_monai(kind, in_channels, n_classes))
+    if graded == 1:  # where the score is cut, in units of the third output; kept with the weights
+        module.register_buffer("cut", torch.zeros(()))
+    return module
+
+
+def _of_monai(kind: str, in_channels: int, n_classes: int) -> nn.Module:
+    import monai.networks.nets as monai  # takes its time
+
+    nets: Any = monai
+    module: nn.Module
+    if kind == "resnet18":
+        module = nets.resnet18(
+            pretrained=False, spatial_dims=3, n_input_channels=in_channels, num_classes=n_classes, conv1_t_stride=2
+        )  # fmt: skip
+    elif kind == "densenet121":
+        module = nets.DenseNet121(spatial_dims=3, in_channels=in_channels, out_channels=n_classes)
+    elif kind == "seresnet50":
+        module = nets.SEResNet50(spatial_dims=3, in_channels=in_channels, num_classes=n_classes)
+    else:
+        raise ConfigError(
+            f"there is no network {kind!r}; expected tractnet, resnet18, densenet121, seresnet50 or vit"
+        )
+    return module
+
+
+def class_index(settings: Settings) -> int:
+    """Return the output that grows with severity: the positive class, or the score where that alone is learnt."""
+    return 2 if settings["training"]["graded"] == 1 else 1
+
+
+def logit_of(outputs: Tensor, module: nn.Module) -> Tensor:
+    """Return the log odds of the positive class, (B,); at ``graded: 1`` how far the score lies above the cut, in SD."""
+    if "cut" in dict(module.named_buffers(recurse=False)):
+        return outputs[:, 2] - module.get_buffer("cut")
+    return outputs[:, 1] - outputs[:, 0]
+
+
+@dataclass
+class Imaging:
+    """See `reperfuse.learning.training.Task`.
+
+    Parameters
+    ----------
+    module : nn.Module
+    images : ndarray of float16
+        (n, C, S, R, L) of all training patients.
+    rows : ndarray of int
+        Those of this member.
+    labels, grades : ndarray
+        (n) 0 or 1, and the log of the score, standardised.
+    settings : mapping
+        From `effective`.
+    seed : int
+        Of the order.
+    """
+
+    module: nn.Module
+    images: Array
+    rows: Array
+    labels: Array
+    grades: Array
+    settings: Settings
+    seed: int
+
+    def optimiser(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """Return AdamW, without decay of biases, norms and what a module says, and a cosine after a warm-up."""
+        own = self.settings["training"]
+        kept = {
+            f"{name}.{one}".lstrip(".")
+            for name, part in self.module.named_modules()
+            for one in getattr(part, "no_decay", ())
+        }
+        trained = [(name, one) for name, one in self.module.named_parameters() if one.requires_grad]
+        decayed = [one for name, one in trained if one.ndim > 1 and name not in kept]
+        plain = [one for name, one in trained if one.ndim <= 1 or name in kept]
+        groups = [
+            {"params": decayed, "weight_decay": own["weight_decay"]},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW([one for one in groups if one["params"]], lr=own["lr"])
+
+        def rate(epoch: int) -> float:
+            if epoch < own["warmup"]:
+                return (epoch + 1) / (own["warmup"] + 1)
+            over = (epoch - own["warmup"]) / max(1, own["epochs"] - own["warmup"])
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, over)))
+
+        return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield augmented images, labels and grades in an order of the epoch's own; no batch holds one sample alone."""
+        order = np.random.default_rng(seed_of(self.seed, epoch)).permutation(self.rows)
+        wanted = self.settings["training"]["batch"]
+        # Layers that use statistics of the batch have none of a single small map.
+        n = math.ceil(len(order) / wanted)
+        for rows in np.array_split(order, n if wanted == 1 else max(1, min(n, len(order) // 2))):
+            images = torch.from_numpy(self.images[rows].astype(np.float32))
+            shown = augmented(
+                images, channels=self.settings["channels"], spacing_mm=self.settings["grid"]["spacing_mm"],
+                **self.settings["augmentation"],
+            )  # fmt: skip
+            yield shown, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.grades[rows])
+
+    def loss(self, module: Any, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return the mean over samples of the classes' loss and, weighted against it, the score's squared error."""
+        images, labels, grades = batch
+        own, outputs = self.settings["training"], module(images).float()
+        classes = self._of_classes(outputs[:, :2], labels)
+        if not own["graded"]:
+            return classes.mean()
+        squared = (outputs[:, 2] - grades) ** 2
+        return ((1 - own["graded"]) * classes + own["graded"] * squared).mean()
+
+    def _of_classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        own = self.settings["training"]
+        weights = None
+        if own["class_weights"]:
+            counts = np.bincount(self.labels[self.rows], minlength=2)
+            weights = torch.from_numpy(len(self.rows) / (2 * counts.clip(1))).to(logits)
+        found: Tensor = functional.cross_entropy(
+            logits, labels, weight=weights, label_smoothing=own["label_smoothing"], reduction="none"
+        )
+        if own["loss"] == "focal":
+            likely = torch.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
+            found = (1 - likely) ** own["focal_gamma"] * found
+        return found
+
+
+@dataclass(frozen=True)
+class Imaged:
+    """A network, trained once without each inner fold.
+
+    Parameters
+    ----------
+    settings : mapping
+        From `effective`.
+    channels : tuple of str
+        Of the arrays that it is given; it is shown those of ``settings``.
+    modules : list of nn.Module
+        One for each inner fold.
+    device : torch.device or str
+    oof : ndarray
+        (n) log odds of the training patients, each by the member that has not seen it.
+    history : list of list of float
+        Mean loss of each epoch, by member.
+    n_parameters : int
+        Of one member.
+    """
+
+    settings: Settings
+    channels: tuple[str, ...]
+    modules: list[nn.Module]
+    device: Any
+    oof: Array
+    history: list[list[float]]
+    n_parameters: int
+
+    def predict(self, images: Array) -> Array:
+        """Return (n) log odds, the mean over members, for images (n, C, S, R, L)."""
+        shown = _select(images, self.channels, self.settings["channels"])
+        return np.mean([_logits(one, shown, self.device) for one in self.modules], axis=0)
+
+
+def fit(
+    name: str,
+    settings: Settings,
+    images: Array,
+    y: Array,
+    grade: Array,
+    inner: Array,
+    *,
+    channels: Sequence[str],
+    seed: int,
+    device: Any,
+    devices: int,
+    folder: Path,
+) -> Imaged:
+    """Train a network once without each inner fold.
+
+    Parameters
+    ----------
+    name : str
+        See `build`.
+    settings : mapping
+        From `effective`.
+    images : ndarray of float16, shape (n, C, S, R, L)
+    y, grade : ndarray
+        (n) label, and the score that it is cut from, which is learnt where ``graded`` says so and never shown.
+    inner : ndarray of int
+        (n) inner fold; at least two.
+    channels : sequence of str
+        Of ``images``.
+    seed : int
+        Of weights, order and augmentation, with the inner fold.
+    device, devices : torch.device or str, int
+        See `reperfuse.learning.training.train`.
+    folder : Path
+        Below it each member has a folder named after all that shapes its training, from which it is resumed.
+
+    Raises
+    ------
+    Refusal
+        E170: the loss became infinite; E171: memory does not suffice.
+    """
+    shown = _select(images, channels, settings["channels"])
+    labels, scores = np.asarray(y).astype(np.int64), np.log1p(np.asarray(grade, dtype=np.float64))
+    oof, modules, history = np.full(len(labels), np.nan), [], []
+    for member in np.unique(inner):
+        rows, held = np.flatnonzero(inner != member), np.flatnonzero(inner == member)
+        if not len(rows):
+            raise ValueError("there is one inner fold; expected at least two")
+        own = seed_of(seed, name, int(member))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(own)
+            module = build(name, settings, shown.shape[1], shown.shape[2:])
+        grades, cut = _standardised(scores, labels, rows)
+        if settings["training"]["graded"] == 1:
+            module.get_buffer("cut").fill_(cut)
+        task = Imaging(module, shown, rows, labels, grades, settings, seed_of(own, "order"))
+        made_of = _digest(
+            shown[rows], labels[rows], grades[rows], json.dumps([name, settings], sort_keys=True)
+        )
+        training = settings["training"]
+        history.append(
+            train(
+                task, epochs=training["epochs"], seed=own, device=device, devices=devices,
+                precision=training["precision"], clip_norm=training["clip_norm"], every=EVERY,
+                ema_decay=training["ema_decay"], folder=Path(folder) / f"member-{int(member)}-{made_of}",
+            )
+        )  # fmt: skip
+        oof[held] = _logits(module, shown[held], device)
+        modules.append(module)
+    n_parameters = sum(one.numel() for one in modules[0].parameters())
+    return Imaged(settings, tuple(channels), modules, device, oof, history, n_parameters)
+
+
+def _standardised(scores: Array, labels: Array, rows: Array) -> tuple[Array, float]:
+    """Return scores with mean 0 and SD 1 over the rows, and the middle between the two classes in that unit."""
+    mean, sd = scores[rows].mean(), scores[rows].std() or 1.0
+    below, above = scores[rows][labels[rows] == 0], scores[rows][labels[rows] == 1]
+    middle = (
+        np.log1p((np.expm1(below.max()) + np.expm1(above.min())) / 2) if len(below) and len(above) else mean
+    )
+    return ((scores - mean) / sd).astype(np.float32), float((middle - mean) / sd)
+
+
+def _select(images: Array, channels: Sequence[str], wanted: Sequence[str]) -> Array:
+    return (
+        images
+        if tuple(channels) == tuple(wanted)
+        else images[:, [list(channels).index(one) for one in wanted]]
+    )
+
+
+def _logits(module: nn.Module, images: Array, device: Any) -> Array:
+    """Return (n) log odds, one image at a time: what is said of a patient must not depend on who else is asked."""
+    module.eval().to(device)
+    found = []
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+    ):
+        for image in images:
+            outputs = module(torch.from_numpy(image[None].astype(np.float32)).to(device))
+            found.append(float(logit_of(outputs.double(), module)[0]))
+    return np.array(found, dtype=np.float64)
+
+
+def _digest(*parts: Array | str) -> str:
+    made = hashlib.sha256()
+    for part in parts:
+        made.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes())
+    return made.hexdigest()[:16]

@@ -1,0 +1,191 @@
+"""What networks and maps are shown of a chunk of patients: J0 on one grid, the lesion in cells of the template."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.numpy import load
+
+from reperfuse.core.errors import Fault, Refusal
+from reperfuse.core.files import is_marker
+from reperfuse.core.records import faults_of
+from reperfuse.imaging import network_grid
+from reperfuse.imaging.grids import invert
+from reperfuse.imaging.network_grid import Grid
+from reperfuse.imaging.pattern import lattice, lesion_share
+from reperfuse.imaging.reader import read_made
+from reperfuse.imaging.volume import Volume
+from reperfuse.studies.shown import Shown, ToTemplate, carried
+
+Array = np.ndarray
+Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
+NAMES = ("trace", "adc", "brain", "lesion")
+VISIT = "J0"
+
+
+def chunk_inputs(
+    shown: Shown,
+    records: Records,
+    carry: Mapping[str, ToTemplate],
+    *,
+    channels: Sequence[str],
+    space: Literal["native", "template"],
+    grid: Mapping[str, Any],
+    cell_mm: float,
+    leave_out: Collection[str],
+) -> tuple[dict[str, Array], dict[str, Any], list[Fault]]:
+    """Return what is shown of each patient.
+
+    Parameters
+    ----------
+    shown : mapping
+        participant_id → visit → name of `NAMES` → path.
+    records : mapping
+        participant_id → step → record of ``prepare``, ``register``, ``normalise``, ``lesions``. Whoever is here is
+        either shown or left out with a reason.
+    carry : mapping
+        participant_id → what brings an image of a visit to the template.
+    channels, space, grid, cell_mm, leave_out
+        See ``severity`` of the configuration.
+
+    Returns
+    -------
+    arrays : dict
+        ``sub-X/image`` → (channels, slices, rows, columns) float16; ``sub-X/cells`` → (cells) float32, the share of
+        each cell of `reperfuse.imaging.pattern.lattice` that the lesion fills, of those whose lesion is known in the
+        template. A patient without a lesion has zeros.
+    facts : dict
+        ``left_out``: participant_id → why; ``seen``: participant_id → shares of brain and lesion on the grid.
+    faults : list of Fault
+        What was found here; findings of earlier steps are not repeated.
+    """
+    arrays: dict[str, Array] = {}
+    left_out: dict[str, str] = {}
+    seen: dict[str, dict[str, Any]] = {}
+    faults: list[Fault] = []
+    for who in sorted({*records, *shown}):
+        told = _told(records.get(who, {}), leave_out)
+        if told is not None:
+            left_out[who] = told.reason
+            continue
+        steps = records.get(who, {})
+        patient = _Patient(shown.get(who, {}).get(VISIT, {}), steps, carry.get(who))
+        try:
+            array, seen[who] = patient.image(channels, space, Grid.of(grid))
+            arrays[f"{who}/image"] = array.astype(np.float16)
+        except Refusal as refusal:
+            left_out[who] = refusal.fault.reason
+            if refusal.fault.code != "E137":  # what is not there was said before
+                faults.append(refusal.fault.of(who))
+            continue
+        cells = patient.cells(cell_mm)
+        if cells is not None:
+            arrays[f"{who}/cells"] = cells
+    return arrays, {"left_out": left_out, "seen": seen}, faults
+
+
+def read_inputs(paths: Iterable[str | Path], kind: Literal["image", "cells"]) -> dict[str, Array]:
+    """Return participant_id → array of what chunks have written; markers are passed over."""
+    found: dict[str, Array] = {}
+    for path in map(Path, paths):
+        if not is_marker(path):
+            for name, array in load(path.read_bytes()).items():
+                who, _, what = name.partition("/")
+                if what == kind:
+                    found[who] = array
+    return found
+
+
+def _told(steps: Mapping[str, Mapping[str, Any]], codes: Collection[str]) -> Fault | None:
+    """Return the first finding on the images of J0 that keeps a patient out."""
+    rows = steps["lesions"]["facts"].get("rows", []) if "lesions" in steps else []
+    mine = {row["session_id"] for row in rows if row["visit"] == VISIT}
+    others = {row["session_id"] for row in rows if row["visit"] != VISIT}
+    for step in ("prepare", "lesions"):
+        for fault in faults_of(steps[step]) if step in steps else []:
+            of_j0 = fault.session_id in mine if mine else fault.session_id not in others
+            if fault.code in codes and of_j0:
+                return fault
+    return None
+
+
+class _Patient:
+    """The images of J0 of one patient, each read once."""
+
+    def __init__(
+        self, paths: Mapping[str, Path], steps: Mapping[str, Mapping[str, Any]], mapper: ToTemplate | None
+    ) -> None:
+        self.paths, self.mapper = paths, mapper
+        self.spaces = steps["lesions"]["facts"].get("space", {}) if "lesions" in steps else {}
+        self._read: dict[tuple[str, str], Volume] = {}
+
+    def image(self, channels: Sequence[str], space: str, grid: Grid) -> tuple[Array, dict[str, Any]]:
+        """Return the channels on the grid, and how much of brain and lesion lies there.
+
+        Raises
+        ------
+        Refusal
+            E137: there is no such image; E111, E153, E154, E160: it cannot be shown.
+        """
+        found: dict[str, Any] = {}
+        brain = None
+        if space == "native" or set(channels) - {"lesion"}:
+            brain = self.volume("brain", space)
+        to_mm = network_grid.input_to_mm(grid, brain if space == "native" else None)
+
+        def at(volume: Volume) -> Array:
+            return invert(volume.affine) @ to_mm
+
+        if brain is not None:
+            share = network_grid.share_inside(brain, at(brain), grid.shape)
+            found["brain_share"] = round(share, 4)
+            network_grid.check_share(share)
+        parts = []
+        for name in channels:
+            if name == "lesion" and self.without_lesion():
+                parts.append(np.zeros(grid.shape, dtype=np.float32))
+                continue
+            volume = self.volume(name, space)
+            parts.append(network_grid.channel(name, volume, brain, at(volume), grid.shape))
+            if name == "lesion":
+                found["lesion_share"] = round(network_grid.share_inside(volume, at(volume), grid.shape), 4)
+            else:
+                found[f"{name}_voxels"] = int(np.count_nonzero(parts[-1]))
+        return np.stack(parts), found
+
+    def cells(self, cell_mm: float) -> Array | None:
+        """Return the lesion as cells of the template; None where it is not known there."""
+        try:
+            if self.without_lesion():
+                return np.zeros(int(np.prod(lattice(cell_mm))), dtype=np.float32)
+            return lesion_share(self.volume("lesion", "template"), cell_mm=cell_mm)
+        except Refusal:
+            return None
+
+    def without_lesion(self) -> bool:
+        """Whether the lesion is known and empty: nothing wherever it is carried, even where nothing can be."""
+        return not self.raw("lesion").data.any()
+
+    def raw(self, name: str) -> Volume:
+        """Return an image as it was made."""
+        if name not in self.paths:
+            raise Refusal("E137", role=name, visit=VISIT)
+        if (name, "") not in self._read:
+            volume = read_made(self.paths[name])
+            self._read[name, ""] = volume.like(volume.data > 0.5) if name == "brain" else volume
+        return self._read[name, ""]
+
+    def volume(self, name: str, space: str) -> Volume:
+        """Return an image in the space of the grid."""
+        volume, image = self.raw(name), f"{VISIT}_{name}"
+        in_template = image in self.spaces
+        if space == "native" and in_template:
+            raise Refusal("E154", image=image, space=self.spaces[image])
+        if space == "native" or in_template:
+            return volume
+        if (name, space) not in self._read:
+            self._read[name, space] = carried(volume, VISIT, self.mapper)
+        return self._read[name, space]
