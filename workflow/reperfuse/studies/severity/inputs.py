@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from reperfuse.core.errors import Fault, Refusal
-from reperfuse.core.files import is_marker
+from reperfuse.core.files import is_marker, write_bytes
 from reperfuse.core.records import faults_of
 from reperfuse.imaging import network_grid
 from reperfuse.imaging.grids import invert
@@ -97,6 +97,11 @@ def read_inputs(paths: Iterable[str | Path], kind: Literal["image", "cells"]) ->
                 if what == kind:
                     found[who] = array
     return found
+
+
+def write_inputs(path: str | Path, arrays: Mapping[str, Array]) -> None:
+    """Write what `read_inputs` reads."""
+    write_bytes(path, save(dict(arrays)))
 
 
 def _told(steps: Mapping[str, Mapping[str, Any]], codes: Collection[str]) -> Fault | None:
