@@ -117,9 +117,9 @@ rule severity_judge:
 rule severity_saliency:
     """Map where the network looked, by the models that never saw the patient, and measure whether it was the lesion."""
     input:
-        study=SURVEYED.studies["severity"],
         records=records_of(SEVERITY_EXPLAINED),
         shown=severity_inputs_of(GRADED),
+        template=SEVERITY_TEMPLATE,
         models=[out(f"severity/models/{trial}/index.json") for trial in FREEZING_TRIALS],
         predictions=[work(f"severity/{trial}/predictions.tsv") for trial in FREEZING_TRIALS],
     output:
