@@ -36,4 +36,4 @@ class CoordinateAttention3d(nn.Module):
         profiles = self.shared(cat([x.mean((3, 4)), x.mean((2, 4)), x.mean((2, 3))], dim=2))
         along = profiles.split(list(x.shape[2:]), dim=2)
         d, h, w = (conv(one).sigmoid() for conv, one in zip(self.axes, along, strict=True))
-        return x * d[..., :, None, None] * h[..., None, :, None] * w[..., None, None, :]
+        return x * (d[..., :, None, None] * h[..., None, :, None]) * w[..., None, None, :]

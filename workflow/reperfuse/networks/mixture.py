@@ -86,13 +86,15 @@ class Mixture(nn.Module):
         if self.kind == "concat":
             joined: Tensor = self.join(torch.cat(terms, dim=1))
             return joined
+        weights: Sequence[Tensor | float] = (1.0,) * len(terms)
         if self.kind == "softmax":
             weights = self.logits.softmax(0).unbind(0)
         elif self.kind == "gated":
             weights = self.gate(p.mean((2, 3, 4))).softmax(1)[..., None, None, None, None].unbind(1)
-        else:
-            weights = (torch.ones((), device=p.device, dtype=p.dtype),) * len(terms)
-        return torch.stack([w * term for w, term in zip(weights, terms, strict=True)]).sum(0)
+        mixed = terms[0] * weights[0]
+        for term, weight in zip(terms[1:], weights[1:], strict=True):
+            mixed = mixed + term * weight
+        return mixed
 
 
 class MixtureResidual(nn.Module):
