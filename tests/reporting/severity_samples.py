@@ -9,15 +9,23 @@ import study_folder
 from study_samples import auc_of
 
 FIRST, SECOND = "ensemble", "log_volume"
-SIGNAL = {"tractnet": 1.0, "resnet18": 0.7, SECOND: 0.9, "log_volume+age": 0.95, "maps": 1.1, "hybrid": 1.4, FIRST: 1.3}
+SIGNAL = {
+    "tractnet": 1.0,
+    "resnet18": 0.7,
+    SECOND: 0.9,
+    "log_volume+age": 0.95,
+    "maps": 1.1,
+    "hybrid": 1.4,
+    FIRST: 1.3,
+}
 VARIANTS = {"tractnet[no_mamba]": -0.01, "tractnet[no_coordinate]": 0.02, "tractnet[mixture=sum]": -0.03}
 TARGET = "nihss>4"
 STAMP = "synthetic patients"
 N = 120
 CIRCULAR = "The network was shown the lesion mask itself."
 OWN = {
-    "averages": "configuration split threshold average sensitivity specificity ppv npv f1 accuracy auc_scores auc_labels "
-    "n n_positive",
+    "averages": "configuration split threshold average sensitivity specificity ppv npv f1 accuracy auc_scores "
+    "auc_labels n n_positive",
     "consistency": "source name split average n worst_metric reported nearest distance passes note",
     "cuts": "configuration cut n n_positive auc ci_low ci_high note",
     "thresholds": "configuration name value from",
@@ -35,8 +43,8 @@ COMMON = (
 ).split()
 COLUMNS = {**{name: study_folder.COLUMNS[name] for name in COMMON}, **OWN}
 MEASURES = (
-    "average_precision accuracy balanced_accuracy f1 sensitivity specificity ppv npv brier brier_skill calibration_slope "
-    "calibration_intercept ici"
+    "average_precision accuracy balanced_accuracy f1 sensitivity specificity ppv npv brier brier_skill "
+    "calibration_slope calibration_intercept ici"
 ).split()
 LAYERS = "head bottleneck s4 s3 s2 s1 stem".split()
 
@@ -76,6 +84,18 @@ def plausible(*, empty: bool = False, circular: bool = False) -> dict[str, Any]:
         for name, score in scores.items():
             _metrics(t, split, n_folds, name, y, score, random)
         _compared(t, split, y, scores)
+    t["predictions"] = [
+        {
+            "participant_id": f"sub-{i:03}",
+            "session_id": "ses-01",
+            "target": TARGET,
+            "configuration": name,
+            "split": "cv",
+        }
+        | {"repeat": 1, "fold": i % 8 + 1, "y_true": int(y[i]), "y_score": float(score[i])}
+        for name, score in scores.items()
+        for i in range(N)
+    ]
     for name, score in scores.items():
         _curves(t, name, y, score)
         _external(t, name)
@@ -85,8 +105,17 @@ def plausible(*, empty: bool = False, circular: bool = False) -> dict[str, Any]:
     return t
 
 
-def _metric(split: str, name: str, metric: str, estimator: str, estimate: float | None, **more: Any) -> dict[str, Any]:
-    row = {"target": TARGET, "configuration": name, "split": split, "metric": metric, "estimator": estimator, "n": N}
+def _metric(
+    split: str, name: str, metric: str, estimator: str, estimate: float | None, **more: Any
+) -> dict[str, Any]:
+    row = {
+        "target": TARGET,
+        "configuration": name,
+        "split": split,
+        "metric": metric,
+        "estimator": estimator,
+        "n": N,
+    }
     row |= {"estimate": estimate, "n_positive": 60, "interval": "delong_logit"}
     low, high = (None, None) if estimate is None else (estimate - 0.05, min(estimate + 0.05, 1.0))
     return row | {"ci_low": low, "ci_high": high} | more
@@ -99,13 +128,26 @@ def _metrics(t: Any, split: str, n_folds: int, name: str, y: Any, score: Any, ra
         for k in range(n_folds):
             here = np.roll(places, 7 * (repeat - 1)) == k
             row = {"target": TARGET, "configuration": name, "split": split, "repeat": repeat, "fold": k + 1}
-            row |= {"metric": "auc", "estimate": auc_of(y[here], score[here]), "n": int(here.sum()), "n_positive": 8}
+            row |= {
+                "metric": "auc",
+                "estimate": auc_of(y[here], score[here]),
+                "n": int(here.sum()),
+                "n_positive": 8,
+            }
             t["metrics_by_fold"].append(row)
             folds += [row["estimate"]] if repeat == 1 else []
     paper = "0.8137" if name == "tractnet" and split == "cv" else ""
     pooled = auc_of(y, score)
     t["metrics"] += [
-        _metric(split, name, "auc", "fold_mean", float(np.mean(folds)), fold_sd=float(np.std(folds, ddof=1)), paper=paper),
+        _metric(
+            split,
+            name,
+            "auc",
+            "fold_mean",
+            float(np.mean(folds)),
+            fold_sd=float(np.std(folds, ddof=1)),
+            paper=paper,
+        ),
         _metric(split, name, "auc", "pooled", pooled, paper=paper),
         _metric(split, name, "auc", "repeats", pooled - 0.004, fold_sd=0.006, ci_low=None, ci_high=None),
         *(_metric(split, name, metric, "pooled", 0.7) for metric in MEASURES),
@@ -116,9 +158,28 @@ def _compared(t: Any, split: str, y: Any, scores: Any) -> None:
     for first, second, role in ((FIRST, SECOND, "primary"), ("hybrid", FIRST, "secondary")):
         gain = auc_of(y, scores[first]) - auc_of(y, scores[second])
         role = role if split == "cv" else "secondary"
-        for test, p in (("corrected_t", 0.012), ("corrected_t_repeats", 0.0003), ("delong", 0.004), ("naive_t", 0.001)):
-            row = {"target": TARGET, "first": first, "second": second, "split": split, "test": test, "role": role}
-            row |= {"difference": gain, "ci_low": gain - 0.03, "ci_high": gain + 0.03, "statistic": 2.1, "p": p, "n": N}
+        for test, p in (
+            ("corrected_t", 0.012),
+            ("corrected_t_repeats", 0.0003),
+            ("delong", 0.004),
+            ("naive_t", 0.001),
+        ):
+            row = {
+                "target": TARGET,
+                "first": first,
+                "second": second,
+                "split": split,
+                "test": test,
+                "role": role,
+            }
+            row |= {
+                "difference": gain,
+                "ci_low": gain - 0.03,
+                "ci_high": gain + 0.03,
+                "statistic": 2.1,
+                "p": p,
+                "n": N,
+            }
             t["comparisons"].append(row | {"p_adjusted": "" if role == "primary" else p * 2})
 
 
@@ -135,8 +196,12 @@ def _curves(t: Any, name: str, y: Any, score: Any) -> None:
     for threshold in np.arange(0.05, 0.61, 0.05):
         odds, inside = threshold / (1 - threshold), score >= threshold
         gain = float((y[inside].sum() - (1 - y[inside]).sum() * odds) / N)
-        both = {name: gain} | ({"treat all": float(y.mean() - (1 - y.mean()) * odds), "treat none": 0.0} if name == FIRST else {})
-        t["decision"] += [{"configuration": c, "threshold": float(threshold), "net_benefit": v} for c, v in both.items()]
+        both = {name: gain} | (
+            {"treat all": float(y.mean() - (1 - y.mean()) * odds), "treat none": 0.0} if name == FIRST else {}
+        )
+        t["decision"] += [
+            {"configuration": c, "threshold": float(threshold), "net_benefit": v} for c, v in both.items()
+        ]
     for label, n in (("0", 60), ("1", 60), ("all", N)):
         row = {"configuration": name, "epsilon": 0.1, "label": label, "n": n, "coverage": 0.91}
         t["conformal"].append(row | {"singleton": 0.5, "empty": 0.0, "both": 0.5})
@@ -147,15 +212,25 @@ def _curves(t: Any, name: str, y: Any, score: Any) -> None:
     ):
         for place, level in enumerate(levels):
             auc = None if level == "≥ 70 ml" else 0.62 + 0.03 * place + (0.04 if name == FIRST else 0)
-            row = {"configuration": name, "variable": variable, "level": level, "n": 30, "n_positive": 14, "brier": 0.2}
-            t["subgroups"].append(row | {"auc": auc, "ci_low": auc and auc - 0.12, "ci_high": auc and auc + 0.12})
+            row = {
+                "configuration": name,
+                "variable": variable,
+                "level": level,
+                "n": 30,
+                "n_positive": 14,
+                "brier": 0.2,
+            }
+            t["subgroups"].append(
+                row | {"auc": auc, "ci_low": auc and auc - 0.12, "ci_high": auc and auc + 0.12}
+            )
 
 
 def _external(t: Any, name: str) -> None:
     split = "external:other"
     for shown in (name, f"{name}[recalibrated]"):
         t["metrics"] += [
-            _metric(split, shown, metric, "pooled", 0.7, n=38, n_positive=20) for metric in ("auc", "brier", "calibration_slope")
+            _metric(split, shown, metric, "pooled", 0.7, n=38, n_positive=20)
+            for metric in ("auc", "brier", "calibration_slope")
         ]
 
 
@@ -163,8 +238,16 @@ def _judged(t: Any, y: Any, scores: Any) -> None:
     for name in scores:
         for threshold in ("0.5", "youden"):
             for place, average in enumerate(("positive", "macro", "weighted")):
-                row = {"configuration": name, "split": "cv", "threshold": threshold, "average": average, "n": N}
-                row |= {key: 0.7 + 0.01 * place for key in "sensitivity specificity ppv npv f1 accuracy".split()}
+                row = {
+                    "configuration": name,
+                    "split": "cv",
+                    "threshold": threshold,
+                    "average": average,
+                    "n": N,
+                }
+                row |= dict.fromkeys(
+                    "sensitivity specificity ppv npv f1 accuracy".split(), 0.7 + 0.01 * place
+                )
                 t["averages"].append(row | {"auc_scores": 0.79, "auc_labels": 0.71, "n_positive": 60})
         t["thresholds"] += [
             {"configuration": name, "name": "0.5", "value": 0.5, "from": "fixed"},
@@ -173,19 +256,44 @@ def _judged(t: Any, y: Any, scores: Any) -> None:
         for cut in (3, 4, 5):
             auc = 0.74 + 0.01 * cut + 0.02 * (name == FIRST)
             row = {"configuration": name, "cut": cut, "n": N, "n_positive": 80 - 8 * cut, "auc": auc}
-            t["cuts"].append(row | {"ci_low": auc - 0.04, "ci_high": auc + 0.04, "note": "the label" if cut == 4 else ""})
+            t["cuts"].append(
+                row | {"ci_low": auc - 0.04, "ci_high": auc + 0.04, "note": "the label" if cut == 4 else ""}
+            )
     t["consistency"] = [
-        {"source": "paper", "name": "AMC", "split": "cv", "average": "macro", "n": 273, "worst_metric": "specificity"}
+        {
+            "source": "paper",
+            "name": "AMC",
+            "split": "cv",
+            "average": "macro",
+            "n": 273,
+            "worst_metric": "specificity",
+        }
         | {"reported": 0.9645, "nearest": 0.9175, "distance": 0.047, "passes": 0, "note": ""},
-        {"source": "paper", "name": "SOOP", "split": "external", "average": "positive", "n": 1106, "worst_metric": "npv"}
+        {
+            "source": "paper",
+            "name": "SOOP",
+            "split": "external",
+            "average": "positive",
+            "n": 1106,
+            "worst_metric": "npv",
+        }
         | {"reported": 0.636, "nearest": 0.671, "distance": 0.035, "passes": 0, "note": ""},
         {"source": "ours", "name": FIRST, "split": "cv", "average": "positive", "n": N, "worst_metric": "f1"}
         | {"reported": 0.7, "nearest": 0.7, "distance": 1e-16, "passes": 1, "note": ""},
     ]
     t["paper"] = [
-        {"configuration": "tractnet", "metric": "auc", "estimator": "", "kind": "value", "value": value, "spread": ""}
+        {
+            "configuration": "tractnet",
+            "metric": "auc",
+            "estimator": "",
+            "kind": "value",
+            "value": value,
+            "spread": "",
+        }
         | {"source": f"paper, Table {place}: {where}", "certain": 1}
-        for place, (where, value) in enumerate((("AMC, 3 folds", "0.8137"), ("SOOP, frozen", "0.7094")), start=1)
+        for place, (where, value) in enumerate(
+            (("AMC, 3 folds", "0.8137"), ("SOOP, frozen", "0.7094")), start=1
+        )
     ]
 
 
@@ -197,20 +305,40 @@ def _fitted(t: Any, random: Any) -> None:
     for name in ("tractnet", "resnet18"):
         for trial in ("8-1-1", "8-1-2"):
             for member in (1, 2, 3):
-                row = {"trial": trial, "configuration": name, "member": member, "epochs": 40, "n_parameters": 4_912_345}
-                t["training"].append(row | {"first_loss": 0.71, "last_loss": float(0.45 + random.uniform(0, 0.05))})
+                row = {
+                    "trial": trial,
+                    "configuration": name,
+                    "member": member,
+                    "epochs": 40,
+                    "n_parameters": 4_912_345,
+                }
+                t["training"].append(
+                    row | {"first_loss": 0.71, "last_loss": float(0.45 + random.uniform(0, 0.05))}
+                )
     for name in SIGNAL:
         row = {"configuration": name, "object": "scaling", "n_fits": 8, "n_seen_min": 104, "n_seen_max": 106}
         t["leakage"].append(row | {"n_overlap": 0})
-    t["tripod"] = [{"item": "1", "section": "Title", "topic": "Title", "text": "It says so.", "status": "from this run"}]
+    t["tripod"] = [
+        {"item": "1", "section": "Title", "topic": "Title", "text": "It says so.", "status": "from this run"}
+    ]
 
 
 def _looked(t: Any, y: Any, score: Any, random: Any, circular: bool) -> None:
     for i in range(12):
         right = bool((score[i] >= 0.5) == y[i])
-        row = {"participant_id": f"sub-{i:03}", "session_id": "ses-01", "target": TARGET, "configuration": "tractnet"}
+        row = {
+            "participant_id": f"sub-{i:03}",
+            "session_id": "ses-01",
+            "target": TARGET,
+            "configuration": "tractnet",
+        }
         row |= {"fold": i % 8 + 1, "y_true": int(y[i]), "y_score": float(score[i]), "correct": int(right)}
-        measures = {"pointing_hit": int(i % 3 > 0), "pointing_chance": 0.12, "energy": 0.2, "energy_chance": 0.04}
+        measures = {
+            "pointing_hit": int(i % 3 > 0),
+            "pointing_chance": 0.12,
+            "energy": 0.2,
+            "energy_chance": 0.04,
+        }
         row |= {} if circular else measures
         row |= {"stability": 0.61, "share_outside_brain": 0.11, "shown": int(i < 4)}
         t["saliency"].append(row | {"file": f"sub-{i:03}_ses-01_desc-saliency_map.nii.gz"})
@@ -224,7 +352,14 @@ def _looked(t: Any, y: Any, score: Any, random: Any, circular: bool) -> None:
             row |= {"ci_low": 0.7 * value, "ci_high": 1.2 * value}
         t["saliency_summary"].append(row)
     for measure, mean in (("share_outside_brain", 0.11), ("stability", 0.61)):
-        row = {"configuration": "tractnet", "measure": measure, "n": 12, "mean": mean, "compared": "mean", "value": mean}
+        row = {
+            "configuration": "tractnet",
+            "measure": measure,
+            "n": 12,
+            "mean": mean,
+            "compared": "mean",
+            "value": mean,
+        }
         t["saliency_summary"].append(row | {"ci_low": mean - 0.03, "ci_high": mean + 0.03})
     for i in range(4):
         like = 1.0

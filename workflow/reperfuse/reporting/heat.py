@@ -56,10 +56,14 @@ def heat_pictures(name: str, images: Images) -> HeatPictures | None:
     low, high = float(field.data.min()), float(field.data.max())
     strength = replace(field, data=(field.data - low) / (high - low))
     alt = f"{len(layout.tiles)} axial slices of the {UNDER[kind]}, patient's right on the left"
-    plain = Picture(f"{name}_image.webp", render(image, layout, window), layout.size, alt, layers, labels, bar_px)
+    plain = Picture(
+        f"{name}_image.webp", render(image, layout, window), layout.size, alt, layers, labels, bar_px
+    )
     content = render_heat(image, strength, layout, window)
     alt = "the same slices in colour: the warmer, the more a place speaks for the outcome"
-    return HeatPictures(plain, Picture(f"{name}_heat.webp", content, layout.size, alt, layers, labels), UNDER[kind])
+    return HeatPictures(
+        plain, Picture(f"{name}_heat.webp", content, layout.size, alt, layers, labels), UNDER[kind]
+    )
 
 
 def gradient() -> str:

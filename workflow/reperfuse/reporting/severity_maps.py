@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ TEMPLATE = {"template": "template_image.nii.gz", "brain": "template_brain.nii.gz
 def shown(view: StudyView) -> list[Row]:
     """Return the rows of patients who are drawn: the most certain right predictions, then the wrong ones."""
     rows = [row for row in view.saliency if row.get("shown") == "1"]
-    return sorted(rows, key=lambda r: (r.get("correct") != "1", -abs((to_float(r.get("y_score")) or 0.5) - 0.5)))
+    return sorted(
+        rows, key=lambda r: (r.get("correct") != "1", -abs((to_float(r.get("y_score")) or 0.5) - 0.5))
+    )
 
 
 def read_maps(view: StudyView, folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Volume]]:
@@ -77,8 +79,12 @@ class Looks(Cases):
             "score": number(row.get("y_score"), 2),
             "verdict": {"1": "right", "0": "wrong"}.get(row.get("correct", ""), ""),
             "configuration": self.view.named(row.get("configuration", "")),
-            "stability": number(row.get("stability"), 2) if to_float(row.get("stability")) is not None else "",
-            "pointing": {"1": "points at the lesion", "0": "points elsewhere"}.get(row.get("pointing_hit", ""), ""),
+            "stability": number(row.get("stability"), 2)
+            if to_float(row.get("stability")) is not None
+            else "",
+            "pointing": {"1": "points at the lesion", "0": "points elsewhere"}.get(
+                row.get("pointing_hit", ""), ""
+            ),
             "title": drawn.title,
             "plain": self.put(drawn.plain),
             "covered": self.put(drawn.covered),

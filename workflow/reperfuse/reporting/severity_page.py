@@ -22,6 +22,7 @@ from reperfuse.reporting.severity_words import (
     READINGS,
     WORDS,
     against_volume,
+    consistency_sentences,
     seen_sentences,
 )
 from reperfuse.reporting.study_page import Figures, Parts
@@ -78,11 +79,14 @@ class SeverityParts(Parts):
                 severity.consistency_table(view, ours=False),
                 severity.consistency_table(view, ours=True),
                 absent="No averages were made.",
+                after=consistency_sentences(view),
             ),
             self._part("ROC curves", "roc", figure="roc"),
             self._part("Calibration", "calibration", calibrated, figure="calibration"),
             self._part("Decision curve", "decision", figure="decision_curve"),
-            self._part("Thresholds", "thresholds", severity.thresholds_table(view), absent="None was chosen."),
+            self._part(
+                "Thresholds", "thresholds", severity.thresholds_table(view), absent="None was chosen."
+            ),
             self._part("By lesion volume", "volume", severity.volume_table(view), figure="volume"),
             self._part("Other cuts", "cuts", severity.cuts_table(view), figure="cuts"),
             self._part("Ablations", "ablations", severity.ablations_table(view), figure="ablations"),
@@ -101,13 +105,20 @@ class SeverityParts(Parts):
                 after=outside,
             ),
             self._looked(),
-            self._part("Conformal prediction", "conformal", listing.conformal_table(view), figure="conformal"),
             self._part(
-                "Subgroups", "subgroups", listing.subgroups_table(view.bands(volume=False)), figure="subgroups"
+                "Conformal prediction", "conformal", listing.conformal_table(view), figure="conformal"
+            ),
+            self._part(
+                "Subgroups",
+                "subgroups",
+                listing.subgroups_table(view.bands(volume=False)),
+                figure="subgroups",
             ),
             self._warnings(),
             self._leakage(),
-            self._part("Training", "training", severity.training_table(view), absent="No network was trained."),
+            self._part(
+                "Training", "training", severity.training_table(view), absent="No network was trained."
+            ),
             *self._settled(),
             self._said("Limitations", "limitations", LIMITS),
         ]
@@ -124,7 +135,10 @@ class SeverityParts(Parts):
     def _paper(self) -> Section:
         view = self.view
         measures = tables.measures_table(
-            view, tables.DISCRIMINATION, "All measures, pooled out-of-fold predictions (approximate 95 % CI)", folded=True
+            view,
+            tables.DISCRIMINATION,
+            "All measures, pooled out-of-fold predictions (approximate 95 % CI)",
+            folded=True,
         )
         papers = [view.paper(name) for name in view.main]
         return self._part(

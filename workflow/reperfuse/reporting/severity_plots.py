@@ -60,7 +60,13 @@ def cuts(view: SeverityView) -> Drawn:
             for row in rows:
                 x, y = numbers(row, "cut", "auc") or (0.0, 0.0)
                 axes.errorbar(
-                    x + dodge, y, yerr=bars(row, y), fmt="s", color=look(styles, name).colour, markersize=5, capsize=2
+                    x + dodge,
+                    y,
+                    yerr=bars(row, y),
+                    fmt="s",
+                    color=look(styles, name).colour,
+                    markersize=5,
+                    capsize=2,
                 )
         shown = sorted({float(row["cut"]) for name in names for row in found[name]})
         axes.set_xticks(shown, [f"> {cut:g}" for cut in shown])
@@ -69,7 +75,8 @@ def cuts(view: SeverityView) -> Drawn:
         axes.set(xlabel="NIHSS that counts as non-minor", ylabel="AUC (95 % CI)")
         axes.grid(axis="y", **GRID)
         handles = [
-            Line2D([], [], marker="s", linestyle="", color=look(styles, n).colour, label=view.named(n)) for n in names
+            Line2D([], [], marker="s", linestyle="", color=look(styles, n).colour, label=view.named(n))
+            for n in names
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False)
         return finished(figure, view, label="AUC at other cuts of the NIHSS")
@@ -88,7 +95,14 @@ def ablations(view: SeverityView) -> Drawn:
         for place, row in enumerate(rows[: len(names)]):
             middle = to_float(row["difference"]) or 0.0
             axes.errorbar(
-                middle, place, xerr=bars(row, middle), fmt="s", color=FIRST, markersize=5, elinewidth=1.3, capsize=2
+                middle,
+                place,
+                xerr=bars(row, middle),
+                fmt="s",
+                color=FIRST,
+                markersize=5,
+                elinewidth=1.3,
+                capsize=2,
             )
             reach += numbers(row, "ci_low", "ci_high") or (middle,)
         axes.axvline(0, color=QUIET, linewidth=0.9)
@@ -113,10 +127,20 @@ def randomised(view: SeverityView) -> Drawn:
         figure = Figure(figsize=(6.4, 3.4), dpi=72, layout="constrained")
         axes = figure.add_subplot()
         for who in people:
-            mine = [(x, found[who, layer]) for x, layer in enumerate(layers, start=1) if (who, layer) in found]
-            axes.plot([0, *(x for x, _ in mine)], [1.0, *(y for _, y in mine)], color=QUIET, linewidth=0.8, alpha=0.6)
+            mine = [
+                (x, found[who, layer]) for x, layer in enumerate(layers, start=1) if (who, layer) in found
+            ]
+            axes.plot(
+                [0, *(x for x, _ in mine)],
+                [1.0, *(y for _, y in mine)],
+                color=QUIET,
+                linewidth=0.8,
+                alpha=0.6,
+            )
         means = [fmean(found[who, layer] for who in people if (who, layer) in found) for layer in layers]
-        axes.plot([0, *range(1, len(layers) + 1)], [1.0, *means], "o-", color=FIRST, linewidth=2, markersize=5)
+        axes.plot(
+            [0, *range(1, len(layers) + 1)], [1.0, *means], "o-", color=FIRST, linewidth=2, markersize=5
+        )
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.set_xticks(range(len(layers) + 1), ["as trained", *(f"+ {layer}" for layer in layers)])
         least = min([0.0, *(y for y in found.values())])

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 from reperfuse.core.tables import Row
 from reperfuse.reporting.pages import number, to_float
-from reperfuse.reporting.severity_view import VOLUME, SeverityView
-from reperfuse.reporting.study_listing import subgroups_table
+from reperfuse.reporting.severity_view import SeverityView
 from reperfuse.reporting.study_tables import Cell, Table, cell, configured, estimated, stacked
 from reperfuse.reporting.study_view import METRIC_NAMES, NOT_ESTIMABLE, count, mean_sd, readable, signed
 from reperfuse.reporting.voxel_tables import listed
 
 CUT = {"0.5": "0.5", "youden": "Youden's"}
+AVERAGE = {"positive": "positive class", "any": "each its own"}
 AVERAGED = "sensitivity specificity ppv npv f1 accuracy auc_scores auc_labels".split()
 HEADS = {**METRIC_NAMES, "auc_scores": "AUC of scores", "auc_labels": "AUC of labels"}
-SOURCES = {"ours": "ours", "paper": "the paper"}
 
 
 def crossval_table(view: SeverityView) -> Table:
@@ -24,19 +23,25 @@ def crossval_table(view: SeverityView) -> Table:
     heads = ["Configuration"]
     for split in view.crossvals:
         n, repeats = view.n_folds(split), view.n_repeats(split)
-        heads += [f"{n} folds, mean ± SD", f"{n} folds, pooled (95 % CI)", f"{n} folds, mean of {repeats} repeats"]
+        heads += [
+            f"{n} folds, mean ± SD",
+            f"{n} folds, pooled (95 % CI)",
+            f"{n} folds, mean of {repeats} repeats",
+        ]
     rows = []
     for name in view.order(view.configurations):
         cells = [configured(view, name)]
         for split in view.crossvals:
-            fold, pooled, again = (view.estimate(name, "auc", e, split) for e in ("fold_mean", "pooled", "repeats"))
+            fold, pooled, again = (
+                view.estimate(name, "auc", e, split) for e in ("fold_mean", "pooled", "repeats")
+            )
             cells += [
                 Cell(mean_sd(fold) if fold else "", fold.get("estimate", "")),
                 estimated(pooled) if pooled else Cell(""),
                 Cell(mean_sd(again) if again else "", again.get("estimate", "")),
             ]
         rows.append(cells)
-    caption = "AUC in each cross-validation. Mean ± SD over the folds of the first repeat, over repeats of pooled values"
+    caption = "AUC in each cross-validation: mean ± SD over folds of the first repeat, and over repeats (pooled)"
     return Table(caption, heads, rows)
 
 
@@ -47,7 +52,7 @@ def averages_table(view: SeverityView, names: Sequence[str], *, folded: bool) ->
         [
             configured(view, r["configuration"]),
             Cell(CUT.get(r["threshold"], r["threshold"])),
-            Cell({"positive": "positive class"}.get(r["average"], r["average"])),
+            Cell(AVERAGE.get(r["average"], r["average"])),
             *(cell(r.get(key), 3) for key in AVERAGED),
         ]
         for name in view.order(names)
@@ -71,7 +76,7 @@ def consistency_table(view: SeverityView, *, ours: bool) -> Table:
             [
                 configured(view, name) if ours else Cell(name, None, "counts"),
                 Cell(r.get("split", "")),
-                Cell(r.get("average", "")),
+                Cell(AVERAGE.get(r.get("average", ""), r.get("average", ""))),
                 cell(r.get("n"), 0),
                 Cell(HEADS.get(r.get("worst_metric", ""), readable(r.get("worst_metric", "")))),
                 cell(r.get("reported"), 4),
@@ -81,7 +86,18 @@ def consistency_table(view: SeverityView, *, ours: bool) -> Table:
                 Cell(r.get("note", "")),
             ]
         )
-    heads = ("Row", "Split", "Average", "n", "Worst measure", "Printed", "Nearest possible", "Distance", "Check", "Note")
+    heads = (
+        "Row",
+        "Split",
+        "Average",
+        "n",
+        "Worst measure",
+        "Printed",
+        "Nearest possible",
+        "Distance",
+        "Check",
+        "Note",
+    )
     whose = "Ours" if ours else "The paper's rows"
     return Table(
         f"{whose}: is there one table of counts that gives all printed values?",
@@ -112,26 +128,38 @@ def thresholds_table(view: SeverityView) -> Table:
 
 
 def volume_table(view: SeverityView) -> Table:
-    """Return discrimination in each band of the lesion's volume."""
-    made = subgroups_table(view.bands(volume=True))
-    rows = [[Cell(row[0].text.removeprefix(f"{readable(VOLUME)}: ")), *row[1:]] for row in made.rows]
-    return Table("By lesion volume", ("Lesion", *made.columns[1:]), rows, made.texts)
+    """Return the AUC in each band of the lesion's volume."""
+    return _side_by_side(
+        view, view.bands(volume=True).subgroups, "level", "Lesion", "AUC by lesion volume (95 % CI)"
+    )
 
 
 def cuts_table(view: SeverityView) -> Table:
     """Return the AUC of the same scores at other cuts."""
     rows = [
-        [
-            Cell(f"above {r['cut']}"),
-            configured(view, r["configuration"]),
-            Cell(f"{count(r.get('n'))} ({count(r.get('n_positive'))})", r.get("n")),
-            estimated(r, 3, "auc"),
-            Cell(r.get("note", "")),
-        ]
-        for r in sorted(view.cuts, key=lambda r: (to_float(r["cut"]) or 0, r["configuration"] not in view.primary))
+        {**r, "cut": f"above {r['cut']}"} for r in sorted(view.cuts, key=lambda r: to_float(r["cut"]) or 0.0)
     ]
-    heads = ("NIHSS", "Configuration", "Patients (non-minor)", "AUC (95 % CI)", "Note")
-    return Table("The same scores at other cuts of the NIHSS", heads, rows, frozenset({1, 4}))
+    return _side_by_side(
+        view, rows, "cut", "NIHSS", "AUC of the same scores at other cuts of the NIHSS (95 % CI)"
+    )
+
+
+def _side_by_side(view: SeverityView, rows: Sequence[Row], key: str, head: str, caption: str) -> Table:
+    """Return the AUC by a column's values, a column for each configuration."""
+    names = view.order(r["configuration"] for r in rows)
+    found = {(r[key], r["configuration"]): r for r in rows}
+    made = []
+    for level in dict.fromkeys(r[key] for r in rows):
+        mine = [found.get((level, name), {}) for name in names]
+        some = next(r for r in mine if r)
+        people = Cell(f"{count(some.get('n'))} ({count(some.get('n_positive'))})", some.get("n"))
+        cells = [stacked({**r, "estimate": r.get("auc")}, 3) if r else Cell("") for r in mine]
+        notes = dict.fromkeys(r["note"] for r in mine if r.get("note"))
+        made.append([Cell(level), people, *cells, Cell("; ".join(notes))])
+    heads = [head, "Patients (non-minor)", *map(view.named, names), "Note"]
+    if not any(row[-1].text for row in made):
+        heads, made = heads[:-1], [row[:-1] for row in made]
+    return Table(caption, heads, made, frozenset({len(names) + 2}))
 
 
 def ablations_table(view: SeverityView) -> Table:
@@ -139,7 +167,10 @@ def ablations_table(view: SeverityView) -> Table:
     rows = [
         [
             Cell(r["variant"].replace("_", " "), None, "", r["configuration"]),
-            Cell(mean_sd({"estimate": r.get("auc_fold_mean"), "fold_sd": r.get("auc_fold_sd")}), r.get("auc_fold_mean")),
+            Cell(
+                mean_sd({"estimate": r.get("auc_fold_mean"), "fold_sd": r.get("auc_fold_sd")}),
+                r.get("auc_fold_mean"),
+            ),
             Cell(signed(r.get("difference")) if r.get("difference") else "", r.get("difference")),
             Cell(estimated(r, 3, "difference").text.partition(" (")[2].rstrip(")")),
             Cell(count(r.get("n_parameters")), r.get("n_parameters")),
@@ -168,7 +199,10 @@ def training_table(view: SeverityView) -> Table:
         [
             configured(view, name),
             Cell(str(len(mine)), str(len(mine))),
-            *(Cell(_span(mine, key, digits)) for key, digits in (("epochs", 0), ("first_loss", 3), ("last_loss", 3))),
+            *(
+                Cell(_span(mine, key, digits))
+                for key, digits in (("epochs", 0), ("first_loss", 3), ("last_loss", 3))
+            ),
             Cell(_span(mine, "n_parameters", 0)),
         ]
         for name, mine in merged.items()

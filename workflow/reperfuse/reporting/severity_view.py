@@ -63,7 +63,9 @@ class SeverityView(StudyView):
     @cached_property
     def externals(self) -> tuple[str, ...]:  # type: ignore[override]
         """Splits that are other cohorts."""
-        return tuple(dict.fromkeys(r["split"] for r in self.metrics if r.get("split", "").startswith(EXTERNAL)))
+        return tuple(
+            dict.fromkeys(r["split"] for r in self.metrics if r.get("split", "").startswith(EXTERNAL))
+        )
 
     def on(self, split: str) -> SeverityView:
         """Return a view in which another cross-validation has the place of the main one."""
@@ -75,13 +77,15 @@ class SeverityView(StudyView):
         return replace(self, **kept)
 
     def elsewhere(self) -> SeverityView:
-        """Return a view without the other cross-validations, so that what is left beside the main one is other cohorts."""
+        """Return a view without the other cross-validations: beside the main one there are other cohorts alone."""
         inner = set(self.crossvals) - {CV}
         return replace(self, comparisons=[r for r in self.comparisons if r.get("split") not in inner])
 
     def n_folds(self, split: str = CV) -> int:
         """Return how many folds the first repeat of a cross-validation has."""
-        rows = (r for r in self.metrics_by_fold if r.get("split", CV) == split and r.get("repeat") in ("1", ""))
+        rows = (
+            r for r in self.metrics_by_fold if r.get("split", CV) == split and r.get("repeat") in ("1", "")
+        )
         return len({r.get("fold") for r in rows})
 
     def n_repeats(self, split: str = CV) -> int:
@@ -90,7 +94,10 @@ class SeverityView(StudyView):
 
     def bands(self, *, volume: bool) -> SeverityView:
         """Return a view of the subgroups by lesion volume alone, or of all others."""
-        return replace(self, subgroups=[r for r in self.subgroups if (r["variable"] == VOLUME) == volume])
+        mine = [{**r, "variable": "lesion"} for r in self.subgroups if r["variable"] == VOLUME]
+        return replace(
+            self, subgroups=mine if volume else [r for r in self.subgroups if r["variable"] != VOLUME]
+        )
 
     def named(self, configuration: str) -> str:
         """Return a configuration's readable name."""
@@ -98,7 +105,11 @@ class SeverityView(StudyView):
         own = {**LABELS, **(self.summary.get("labels") or {})}
         if configuration in own:
             return str(own[configuration])
-        return f"{own[base]} {bracket}{suffix.replace('_', ' ')}" if base in own else super().named(configuration)
+        return (
+            f"{own[base]} {bracket}{suffix.replace('_', ' ')}"
+            if base in own
+            else super().named(configuration)
+        )
 
 
 def read_severity_view(folder: str | Path) -> SeverityView:

@@ -18,13 +18,21 @@ WORDS: Mapping[str, str] = {
     "self-attention, and a Mamba bottleneck. Its code is not public; what the paper leaves open is assumed.",
     "lesion volume": "logistic regression on log(1 + ml) of the lesion at J0: what any image model has to beat.",
     "territories": "extremely randomised trees on the lesion's share of each region of the atlases.",
-    "lesion maps": "regression on smoothed maps of the lesion in the template: where it lies, not only how large it is.",
+    "lesion maps": "regression on smoothed maps of the lesion in the template: where it lies, not its size alone.",
     "ensemble": "the mean of the calibrated log odds of configurations made of images alone, with equal weights.",
     "hybrid": "logistic regression on what configurations say of patients whom they have not seen, and on clinical "
     "variables known at J0. NIHSS is no input of anything.",
-    "recalibrated": "with one number fitted on the other cohort's own labels: the intercept, shifted to its prevalence.",
-    **{word: COMMON[word] for word in COMMON if word in ("AUC", "Brier score", "Brier skill", "slope", "intercept")},
-    **{word: COMMON[word] for word in COMMON if word in ("in the large", "ICI, E50, E90", "ECE", "PPV, NPV", "NIHSS")},
+    "recalibrated": "with the intercept shifted to the prevalence of the other cohort, by its own labels.",
+    **{
+        word: COMMON[word]
+        for word in COMMON
+        if word in ("AUC", "Brier score", "Brier skill", "slope", "intercept")
+    },
+    **{
+        word: COMMON[word]
+        for word in COMMON
+        if word in ("in the large", "ICI, E50, E90", "ECE", "PPV, NPV", "NIHSS")
+    },
 }
 _OWN: Mapping[str, Sequence[str]] = {
     "paper": (
@@ -33,73 +41,81 @@ _OWN: Mapping[str, Sequence[str]] = {
         *READING["paper"],
     ),
     "averages": (
-        "Sensitivity, PPV, F1 of a table can be of the positive class (what readers expect), means over both classes "
-        "(macro), or means weighted by how frequent they are (weighted); an AUC can be of probabilities or of labels after "
-        "a cut. Papers do not always say which. All are printed here, so that any table can be compared with its like.",
-        "The check below asks whether there is one table of true and false positives and negatives, of as many patients, "
-        "that gives all the printed values at once. Ours must pass. The paper's rows do not, under any of the averages: "
-        "its sensitivity, specificity, PPV, NPV and accuracy cannot be of the same patients at the same cut under one "
-        "definition. They may still be right one by one; which definition each follows cannot be known, so that only its "
-        "AUC is set beside ours.",
+        "Sensitivity, PPV, F1 of a table can be of the positive class (what readers expect), means over both "
+        "classes (macro), or means weighted by how frequent they are (weighted); an AUC can be of "
+        "probabilities or of labels after a cut. Papers do not always say which. All are printed here, so "
+        "that any table can be compared with its like.",
+        "The check asks whether there is one table of true and false positives and negatives, of as many "
+        "patients, that gives all the printed values at once; “each its own” grants every value the "
+        "definition that suits it best.",
     ),
     "thresholds": (
-        "Youden's is chosen on inner out-of-fold predictions of the training patients; each fold's own is applied to its "
-        "own patients. On other cohorts the threshold is the one fixed here.",
+        "Youden's is chosen on inner out-of-fold predictions of the training patients; each fold's own is "
+        "applied to its own patients. On other cohorts the threshold is the one fixed here.",
     ),
     "volume": (
-        "Large lesions make strokes severe, so that volume alone does well over all patients. Inside a band there is little "
-        "of that left: an AUC that stays above that of volume says that the place, or the image, counts.",
+        "Large lesions make strokes severe, so that volume alone does well over all patients. Inside a band "
+        "there is little of that left: an AUC that stays above that of volume says that the place, or the "
+        "image, counts.",
     ),
     "cuts": (
-        "The same scores, judged at other cuts of the NIHSS; nothing was fitted on them. A result that holds for one cut "
-        "only is fragile.",
+        "The same scores, judged at other cuts of the NIHSS; nothing was fitted on them. A result that holds "
+        "for one cut only is fragile.",
     ),
     "ablations": (
-        "Each variant leaves out or exchanges one part of TRACT-NET. Left of zero, the variant is worse; an interval that "
-        "crosses zero does not show that the part is needed.",
+        "Each variant leaves out or exchanges one part of TRACT-NET. Left of zero, the variant is worse; an "
+        "interval that crosses zero does not show that the part is needed.",
     ),
     "saliency": (
-        "Grad-CAM: where the features of the last layers speak for a non-minor stroke, by the networks of the fold that "
-        "never saw the patient. Warm is much, no colour is nothing; colours are scaled to each patient's own strongest "
-        "place. The layer is coarse, so that a colour belongs to a region and not to a voxel.",
-        "Pointing: is the strongest place within some mm of the lesion? Energy: how much of the map lies in the lesion? Both "
-        "are held against chance, a place or a map that knows only the brain. Stability: mean correlation between "
-        "the maps of the fold's networks, each trained without another part of the training patients.",
-        "Randomised: the network's layers are made random one after the other, the last first. A map that stays as it was "
-        "(correlation near 1) shows the image, not what the network has learnt.",
+        "Grad-CAM: where the features of the last layers speak for a non-minor stroke, by the networks of "
+        "the fold that never saw the patient. Warm is much, no colour is nothing; colours are scaled to each "
+        "patient's own strongest place. The layer is coarse, so that a colour belongs to a region and not to "
+        "a voxel.",
+        "Pointing: is the strongest place within some mm of the lesion? Energy: how much of the map lies in "
+        "the lesion? Both are held against chance, a place or a map that knows only the brain. Stability: "
+        "mean correlation between the maps of the fold's networks, each trained without another part of the "
+        "training patients.",
+        "Randomised: the network's layers are made random one after the other, the last first. A map that "
+        "stays as it was (correlation near 1) shows the image, not what the network has learnt.",
     ),
     "training": ("Loss of each network in its first and last epoch, on its own training patients.",),
     "external": (
         *READING["external"],
-        "Rows marked as recalibrated use the labels of the other cohort to shift the intercept: they show what discrimination "
-        "would be worth with the right prevalence, and are no test of calibration.",
+        "Rows marked as recalibrated use the labels of the other cohort to shift the intercept: they show "
+        "what discrimination would be worth with the right prevalence, and are no test of calibration.",
     ),
 }
 READINGS: Mapping[str, Sequence[str]] = {**READING, **_OWN}
 CALIBRATED = (
-    "Calibration of predicted probabilities, which were scaled on inner out-of-fold predictions of the training patients; "
-    "pooled (approximate 95 % CI)"
+    "Calibration of predicted probabilities, which were scaled on inner out-of-fold predictions of the "
+    "training patients; pooled (approximate 95 % CI)"
 )
 LIMITS: Sequence[str] = (
-    "One cut of one score decides who is “minor”: a patient with NIHSS 4 and one with NIHSS 5 are hardly different, and "
-    "raters differ by more.",
-    "The NIHSS weighs language and so the left hemisphere: lesions of equal size and effect on the right score lower. What "
-    "is predicted is the score, not the harm. For the same reason images are not flipped in training.",
-    "A mild score can go with a disabling deficit, and a score taken before or after treatment is not the same; when it was "
-    "taken in relation to the scan is often not recorded.",
-    "Earlier strokes leave deficits that the image of the new one does not explain; see the subgroup where it is known.",
+    "One cut of one score decides who is “minor”: a patient with NIHSS 4 and one with NIHSS 5 are hardly "
+    "different, and raters differ by more.",
+    "The NIHSS weighs language and so the left hemisphere: lesions of equal size and effect on the right "
+    "score lower. What is predicted is the score, not the harm. For the same reason images are not flipped "
+    "in training.",
+    "A mild score can go with a disabling deficit, and a score taken before or after treatment is not the "
+    "same; when it was taken in relation to the scan is often not recorded.",
+    "Earlier strokes leave deficits that the image of the new one does not explain; see the subgroup where "
+    "it is known.",
     "What the paper does not state about TRACT-NET is assumed; a difference from its numbers is no refutation.",
     "Cross-validation in one cohort is no external validation. Predictions must not guide treatment.",
 )
+
+
 def against_volume(view: SeverityView) -> list[str]:
-    """Return, for each cross-validation, the AUC of both configurations of the primary comparison and their difference."""
+    """Return the AUC of the two configurations that are compared, and their difference, in each cross-validation."""
     said = []
     for split in view.crossvals:
         own = view.on(split)
         if not view.primary:
             continue
         first, second = view.primary
-        values = [f"{view.named(name)} {mean_sd(own.estimate(name, 'auc', 'fold_mean'))}" for name in view.primary]
+        values = [
+            f"{view.named(name)} {mean_sd(own.estimate(name, 'auc', 'fold_mean'))}" for name in view.primary
+        ]
         text = f"{view.n_folds(split)} folds: AUC, mean over folds, {', '.join(values)}"
         rows = [r for r in own.comparisons if (r["first"], r["second"]) == (first, second)]
         tests = [r for r in rows if r.get("test") in FOLD_TESTS and r.get("test") != "naive_t"]
@@ -114,19 +130,42 @@ def _difference(row: Row) -> str:
     return f"{signed(row['difference'])}{f' ({between})' if between else ''} by {TEST_NAMES[row['test']]}"
 
 
+def consistency_sentences(view: SeverityView) -> list[str]:
+    """Return what the check of printed values found, for the paper's rows and for ours."""
+    paper, ours = (
+        [r.get("passes") == "1" for r in view.consistency if (r.get("source") == "ours") == own]
+        for own in (False, True)
+    )
+    said = []
+    if paper and not any(paper):
+        said.append(
+            "No row of the paper passes: its sensitivity, specificity, PPV, NPV, F1 and accuracy cannot all "
+            "be of the same patients at the same cut. Single values may be right; which definition each "
+            "follows cannot be known, so that only its AUC is set beside ours."
+        )
+    elif paper:
+        said.append(f"Of the paper's rows, {sum(paper)} of {len(paper)} pass.")
+    if ours:
+        failed = len(ours) - sum(ours)
+        said.append(
+            f"All {len(ours)} rows of ours pass." if not failed else f"Do not trust ours: {failed} rows fail."
+        )
+    return said
+
+
 def seen_sentences(view: SeverityView) -> list[str]:
     """Return what was measured of where the network looked, in words."""
     found = {r["measure"]: r for r in view.saliency_summary if to_float(r.get("n"))}
     said = list(dict.fromkeys(r["note"] for r in view.saliency_summary if r.get("note")))
     if row := found.get("pointing_hit"):
         said.append(
-            f"Pointing game, {row['n']} patients with a lesion: {_percent(row['mean'])} hits, {_percent(row['chance'])} by "
-            f"chance; difference {with_limits(row, 3, 'value')}."
+            f"Pointing game, {row['n']} patients with a lesion: {_percent(row['mean'])} hits, "
+            f"{_percent(row['chance'])} by chance; difference {with_limits(row, 3, 'value')}."
         )
     if row := found.get("energy"):
         said.append(
-            f"Energy in the lesion, {row['n']} patients: {_percent(row['mean'])} of the map, {_percent(row['chance'])} by "
-            f"chance; {with_limits(row, 2, 'value')} times as much."
+            f"Energy in the lesion, {row['n']} patients: {_percent(row['mean'])} of the map, "
+            f"{_percent(row['chance'])} by chance; {with_limits(row, 2, 'value')} times as much."
         )
     if row := found.get("share_outside_brain"):
         said.append(f"Outside the brain: {_percent(row['mean'])} of the map.")
@@ -138,4 +177,3 @@ def seen_sentences(view: SeverityView) -> list[str]:
 def _percent(text: object) -> str:
     share = to_float(text)
     return "not estimable" if share is None else f"{value(100 * share, 1)} %"
-

@@ -28,8 +28,8 @@ COLUMNS = (
 RANDOMISED_COLUMNS = "participant_id layer correlation".split()
 SUMMARY_COLUMNS = "configuration measure n mean chance compared value ci_low ci_high note".split()
 CIRCULAR = (
-    "The network was shown the lesion mask itself. Whether it looks at the lesion is then no question, so that pointing "
-    "and energy are left empty."
+    "The network was shown the lesion mask itself. Whether it looks at the lesion is then no question, so "
+    "that pointing and energy are left empty."
 )
 # What has the place of TRACT-NET's last features in other networks; a transformer's tokens are no map.
 LAYERS = {"resnet18": "layer4", "densenet121": "features.norm5", "seresnet50": "layer4", "vit": ""}
@@ -136,7 +136,9 @@ def drawn(found: Array, place: Place, shape: Sequence[int]) -> Volume:
     return network_grid.to_native(coarse, place.image, place.matrix @ scale, found.shape)
 
 
-def pointing(found: Volume, brain: Volume, lesion: Volume | None, *, dilate_mm: float) -> dict[str, float | None]:
+def pointing(
+    found: Volume, brain: Volume, lesion: Volume | None, *, dilate_mm: float
+) -> dict[str, float | None]:
     """Return whether a map is largest in the lesion or near it, and how likely that is of a place in the brain.
 
     The pointing game of Zhang et al. (IJCV 2018). ``pointing_chance`` is the share of the brain within ``dilate_mm`` of
@@ -227,7 +229,10 @@ def saliency(
         return found
     look = {"class_index": class_of(section), "device": device}
     cases = [one for one in sampled(predictions, section, target) if one.participant_id in images]
-    shown = {one.participant_id for one in explained.chosen(cases, section["networks"][0], target, n=options["shown"])}
+    shown = {
+        one.participant_id
+        for one in explained.chosen(cases, section["networks"][0], target, n=options["shown"])
+    }
     left = options["randomised"]
     # By fold, because each has networks of its own.
     for case in sorted(cases, key=lambda one: (one.fold or 0, cases.index(one))):
@@ -262,9 +267,7 @@ def saliency(
     return found
 
 
-def sidecar(
-    case: Prediction, coarse: Array, agreement: float, place: Place, section: Section
-) -> Row:
+def sidecar(case: Prediction, coarse: Array, agreement: float, place: Place, section: Section) -> Row:
     """Return what must be known of a map, for those who find the file alone."""
     return explained.sidecar(
         case,
