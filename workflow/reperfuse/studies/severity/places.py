@@ -89,7 +89,7 @@ class Places:
             return None
 
     def leave(self, folder: Path, files: Mapping[str, str], about: Mapping[str, Any]) -> None:
-        """Write what maps in the template are drawn on, beside them; nothing where patients have images of their own.
+        """Write what maps in the template are drawn on, beside them; nothing where patients have their own images.
 
         Parameters
         ----------
