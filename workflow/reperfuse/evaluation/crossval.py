@@ -57,14 +57,34 @@ def repeated_folds(
     n_folds = min(len(set(drawn[1].values())), max(sizes.values(), default=0))
     if n_folds < 2:
         return drawn
-    y, who = np.array([labels[one] for one in ids]), np.array([groups.get(one, one) for one in ids])
     for repeat in range(2, repeats + 1):
-        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed_of(salt, "repeat", repeat))
-        folds: dict[str, int] = {}
-        for fold, (_, test) in enumerate(splitter.split(np.zeros(len(ids)), y, who), start=1):
-            folds |= {ids[i]: fold for i in test}
-        drawn[repeat] = folds
+        drawn[repeat] = stratified_folds(labels, groups, n_folds, seed=seed_of(salt, "repeat", repeat))
     return drawn
+
+
+def stratified_folds(
+    labels: Mapping[str, int], groups: Mapping[str, str], n_folds: int, *, seed: int
+) -> dict[str, int]:
+    """Return participant_id → fold from 1 on, stratified by label, whole groups together.
+
+    Parameters
+    ----------
+    labels : mapping
+        participant_id → 0 or 1; at least ``n_folds`` patients of one class.
+    groups : mapping
+        participant_id → group; the patient where there is none.
+    n_folds : int
+        With fewer groups than this, some folds hold nobody.
+    seed : int
+        Of scikit-learn's StratifiedGroupKFold.
+    """
+    ids = sorted(labels)
+    y, who = np.array([labels[one] for one in ids]), np.array([groups.get(one, one) for one in ids])
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    folds: dict[str, int] = {}
+    for fold, (_, test) in enumerate(splitter.split(np.zeros(len(ids)), y, who), start=1):
+        folds |= {ids[i]: fold for i in test}
+    return folds
 
 
 def cross_validate(

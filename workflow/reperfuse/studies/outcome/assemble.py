@@ -9,6 +9,7 @@ import numpy as np
 
 from reperfuse.core.errors import Fault
 from reperfuse.evaluation.crossval import repeated_folds
+from reperfuse.studies.lesion_facts import lesion_facts
 from reperfuse.studies.outcome.data import Sources
 from reperfuse.studies.outcome.study import Outcome
 
@@ -34,18 +35,12 @@ def sources(manifest: Manifest, records: Records, vectors: Mapping[str, Mapping[
     loads: dict[str, dict[str, dict[str, float]]] = {}
     clinical = {who: dict(row) for who, row in manifest["clinical"].items()}
     for who in manifest["active"]:
-        facts = records.get(who, {}).get("lesions", {}).get("facts", {})
-        volumes[who] = {(row["visit"], row["criterion"]): row["volume_ml"] for row in facts.get("rows", ())}
-        counts = {visit: text.partition(" ")[0] for visit, text in facts.get("lesion", {}).items()}
-        for row in facts.get("rows", ()):
-            if row["criterion"] == counts.get(row["visit"]):
-                # What counts as the lesion, whichever way it was made; `given` or a threshold.
-                volumes[who][row["visit"], "lesion"] = row["volume_ml"]
-                if row["visit"] == "J0" and row["side"] != "n/a":
-                    clinical.setdefault(who, {})["lesion_side"] = row["side"]
-        for row in facts.get("loads", ()):
-            region = f"{row['atlas']} {row['label']} {row['name']} ({row['side']})"
-            loads.setdefault(who, {}).setdefault(row["visit"], {})[region] = row["volume_ml"]
+        facts = lesion_facts(records.get(who, {}).get("lesions", {}))
+        volumes[who] = facts.volumes
+        if "J0" in facts.sides:
+            clinical.setdefault(who, {})["lesion_side"] = facts.sides["J0"]
+        if facts.loads:
+            loads[who] = facts.loads
     scans: dict[str, Mapping[str, Mapping[str, Any]]] = {}
     for steps in records.values():
         scans |= steps.get("embed", {}).get("facts", {}).get("scans", {})

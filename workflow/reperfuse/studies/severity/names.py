@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 from reperfuse.cohort.variables import STANDARD
 from reperfuse.core.errors import ConfigError
 from reperfuse.evaluation.leakage import check_known
+from reperfuse.studies.severity.variants import OWN, effective
 
 Section = Mapping[str, Any]
 
 ENSEMBLE, HYBRID = "ensemble", "hybrid"
 AGE = "+age"
-# What a variant may change; the rest is shared by all configurations.
-OVERRIDDEN = ("network", "training", "augmentation", "channels")
 
 
 class Place(NamedTuple):
@@ -78,7 +77,7 @@ def declared(section: Section) -> tuple[str, str]:
 
 
 def of_repeat(section: Section, repeat: int) -> list[str]:
-    """Return the configurations that are fitted in a repeat; ``once`` and what combines it are in the first alone."""
+    """Return the configurations that are fitted in a repeat; ``once``, and what combines it, in the first."""
     if repeat == 1:
         return configurations(section)
     rare = set(section["once"])
@@ -94,8 +93,8 @@ def trials(section: Section, present: Collection[int]) -> list[str]:
     section : mapping
         ``studies.severity``.
     present : collection of int
-        Folds that the cohort's table holds: the first repeat. Later ones have as many, numbered from 1; without
-        any there are no trials.
+        Folds that the cohort's table holds: the first repeat. Later ones have as many, numbered from 1;
+        without any there are no trials.
     """
     if not present:
         return []
@@ -140,7 +139,7 @@ def target(section: Section) -> str:
 
 
 def check(section: Section, available_at: Mapping[str, str]) -> None:
-    """Refuse names that the study does not know, the label's score as a predictor, and what is known too late.
+    """Refuse names that the study does not know, the label's score as a predictor, what is known too late.
 
     Parameters
     ----------
@@ -186,25 +185,13 @@ def _check_variant(name: str, changed: Any, section: Section) -> None:
     key = f"studies.severity.variants.{name}"
     if not re.fullmatch(r"[A-Za-z0-9_.+-]+", name):
         raise ConfigError(f"`{key}` is named with other signs than letters, digits, and `_ . + -`.")
-    if not isinstance(changed, Mapping):
-        raise ConfigError(f"`{key}` is {changed!r}; expected what differs, under {', '.join(OVERRIDDEN)}.")
-    for part, values in changed.items():
-        if part not in OVERRIDDEN:
-            raise ConfigError(
-                f"`{key}` changes {part}, which is none of what can differ; {_near(part, OVERRIDDEN)}"
-            )
-        if part == "channels":
-            if not isinstance(values, list) or not values or not set(values) <= set(section["channels"]):
-                raise ConfigError(
-                    f"`{key}.channels` is {values!r}; expected some of those of `studies.severity.channels`, "
-                    f"{', '.join(section['channels'])}."
-                )
-        else:
-            if not isinstance(values, Mapping):
-                raise ConfigError(
-                    f"`{key}.{part}` is {values!r}; expected keys of `studies.severity.{part}`."
-                )
-            _known(f"variants.{name}.{part}", values, list(section[part]), "key of it")
+    if not isinstance(changed, Mapping) or not all(
+        isinstance(one, Mapping | list) for one in changed.values()
+    ):
+        raise ConfigError(
+            f"`{key}` is {changed!r}; expected what differs, under {', '.join(OWN)} or channels."
+        )
+    effective(section, name)
 
 
 def _known(key: str, names: Iterable[str], known: Collection[str], what: str) -> None:
