@@ -1,4 +1,4 @@
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from reperfuse.core.job import Job
@@ -8,29 +8,37 @@ job = Job(snakemake)
 from reperfuse.core.records import by_patient
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.interface import Prediction
+from reperfuse.imaging.network_grid import Grid
 from reperfuse.learning.device import choose_device
 from reperfuse.studies import shown
-from reperfuse.studies.severity import bundle, inputs, names, places, saliency
+from reperfuse.studies.severity import bundle, inputs, map_measures, names, places, saliency
 
 with job:
     given, out, section = snakemake.input, snakemake.output, job.cfg
-    device = choose_device(snakemake.config["execution"]["device"])
-    rows = [row for path in given.predictions for row in read_table(path)]
-    models = {names.parse(Path(path).parent.name).fold: Path(path) for path in given.models}
-    records, folder = by_patient(job.all_records), Path(out.table).with_suffix("")
-    files = shown.shown_images(job.files_of("prepare", "lesions"), *inputs.NAMES, visits=("J0",))
-    carry = shown.mappers(records, job.files_of("normalise"))
-    drawn = places.Places(section, files, records, carry, [Path(path) for path in given.template])
-    about, network = job.sidecar(), section["networks"][0]
+    records, device = by_patient(job.all_records), choose_device(snakemake.config["execution"]["device"])
+    indices = {names.parse(Path(path).parent.name).fold: Path(path) for path in given.models}
+
+    @cache
+    def networks(fold):
+        return bundle.read_models(indices[fold], device=device)[section["networks"][0]].networks
+
+    drawn_on = shown.shown_images(
+        job.files_of("prepare", "lesions"), "trace", "adc", "brain", "lesion", visits=("J0",)
+    )
+    grid = Grid.of(section["grid"])
+    if section["space"] == "template":
+        carry = shown.mappers(records, job.files_of("normalise"))
+        place_of = places.template(drawn_on, records, carry, grid)
+    else:
+        place_of = places.native(drawn_on, records, grid)
+    about = job.sidecar()
     del about["GeneratedBy"]["after"]  # every patient of the cohort; the key stands for them
     found = saliency.saliency(
-        [Prediction.of(row) for row in rows], section, names.target(section),
-        networks=lru_cache(1)(lambda fold: bundle.read_models(models[fold], device=device)[network].networks),
-        images=inputs.read_inputs(given.shown, "image"), place_of=drawn,
-        folder=folder, about=about, device=device,
+        [Prediction.of(row) for path in given.predictions for row in read_table(path)],
+        section, names.target(section), networks=networks, images=inputs.read_inputs(given.shown, "image"),
+        place_of=place_of, folder=Path(out.table).with_suffix(""), about=about, device=device,
     )  # fmt: skip
-    drawn.leave(folder, {row["participant_id"]: row["file"] for row in found.rows if row["shown"]}, about)
     job.note(found.faults)
     write_table(out.table, found.rows, saliency.COLUMNS)
-    write_table(out.randomised, found.randomised, saliency.RANDOMISED_COLUMNS)
-    write_table(out.summary, found.summary, saliency.SUMMARY_COLUMNS)
+    write_table(out.randomised, found.randomised, map_measures.RANDOMISED_COLUMNS)
+    write_table(out.summary, found.summary, map_measures.SUMMARY_COLUMNS)

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import numpy as np
 import torch
-from monai.visualize import GradCAM
+from monai.visualize.class_activation_maps import GradCAM
 from torch import nn
 
 Array = np.ndarray

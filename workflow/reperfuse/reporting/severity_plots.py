@@ -91,7 +91,7 @@ def ablations(view: SeverityView) -> Drawn:
     with style("ablations"):
         figure = Figure(figsize=(WIDTH, 0.34 * len(names) + 1.0), dpi=72, layout="constrained")
         axes = figure.add_subplot()
-        reach = []
+        reach: list[float] = []
         for place, row in enumerate(rows[: len(names)]):
             middle = to_float(row["difference"]) or 0.0
             axes.errorbar(

@@ -41,7 +41,9 @@ def crossval_table(view: SeverityView) -> Table:
                 Cell(mean_sd(again) if again else "", again.get("estimate", "")),
             ]
         rows.append(cells)
-    caption = "AUC in each cross-validation: mean ± SD over folds of the first repeat, and over repeats (pooled)"
+    caption = (
+        "AUC in each cross-validation: mean ± SD over folds of the first repeat, and over repeats (pooled)"
+    )
     return Table(caption, heads, rows)
 
 

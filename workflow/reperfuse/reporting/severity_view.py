@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from reperfuse.core.tables import Row, read_table
 from reperfuse.reporting.study_view import CV, Rows, StudyView, read_tables
@@ -61,7 +62,7 @@ class SeverityView(StudyView):
         return tuple(split for split in found if split.partition(":")[0] == CV)
 
     @cached_property
-    def externals(self) -> tuple[str, ...]:  # type: ignore[override]
+    def externals(self) -> tuple[str, ...]:
         """Splits that are other cohorts."""
         return tuple(
             dict.fromkeys(r["split"] for r in self.metrics if r.get("split", "").startswith(EXTERNAL))
@@ -70,7 +71,7 @@ class SeverityView(StudyView):
     def on(self, split: str) -> SeverityView:
         """Return a view in which another cross-validation has the place of the main one."""
         names = ("metrics", "metrics_by_fold", "comparisons", "averages", "roc", "predictions")
-        kept = {
+        kept: dict[str, Any] = {
             name: [{**r, "split": CV} for r in getattr(self, name) if r.get("split", CV) == split]
             for name in names
         }

@@ -1,8 +1,8 @@
-"""Where maps of what a network looked at are drawn: on the patient's own image, or on the template."""
+"""Where a patient's map is drawn: on the diffusion images of J0, or on the template."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,118 +14,112 @@ from reperfuse.imaging import network_grid
 from reperfuse.imaging.grids import invert, resample
 from reperfuse.imaging.network_grid import Grid
 from reperfuse.imaging.reader import read_made
-from reperfuse.imaging.volume import Volume, same_grid, write_volume
-from reperfuse.studies.explained import END
-from reperfuse.studies.severity.saliency import Place
+from reperfuse.imaging.template import NAME, mni152
+from reperfuse.imaging.volume import Volume
 from reperfuse.studies.shown import Shown, ToTemplate, carried
 
-Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
 VISIT = "J0"
-IMAGES = ("trace", "adc")
-LESION_END = END.replace("_map.nii.gz", "_lesion.nii.gz")
+# What a map lies over, the best first.
+UNDER = ("trace", "adc")
+TEMPLATE_MM = 2
 
 
 @dataclass(frozen=True)
-class Places:
-    """Finds the place of a patient's map; called with participant_id.
+class Place:
+    """Where a patient's map is drawn.
 
     Parameters
     ----------
-    section : mapping
-        ``studies.severity``.
-    shown : mapping
-        participant_id → visit → name → path of ``trace``, ``adc``, ``brain``, ``lesion``.
-    records : mapping
-        participant_id → step → record.
-    carry : mapping
-        participant_id → what brings an image to the template.
-    template : sequence of Path
-        Head and brain mask of the template; empty where the grid lies in the patient's own space.
+    image : Volume
+        Gives the grid.
+    brain : Volume
+        On that grid.
+    lesion : Volume or None
+        On that grid, where it is.
+    matrix : ndarray, shape (4, 4)
+        From a voxel of what the network is shown to a voxel of ``image``.
+    reference : str
+        Name of ``image``.
+    in_template : bool
+        Whether ``image`` is the template.
     """
 
-    section: Mapping[str, Any]
-    shown: Shown
-    records: Records
-    carry: Mapping[str, ToTemplate]
-    template: Sequence[Path]
+    image: Volume
+    brain: Volume
+    lesion: Volume | None
+    matrix: np.ndarray
+    reference: str
+    in_template: bool
 
-    def __call__(self, who: str) -> Place:
-        """Return where a patient's map is drawn.
 
-        Raises
-        ------
-        Refusal
-            E137: there is no image to draw it on.
-        """
-        paths = self.shown.get(who, {}).get(VISIT, {})
-        if self.template:
-            image, brain = self._template()
-            return _place(self.section, image, brain, None, self._lesion(who, paths), "template")
-        name = next((one for one in (*IMAGES, "brain") if one in paths), "")
+def native(
+    shown: Shown, records: Mapping[str, Mapping[str, Mapping[str, Any]]], grid: Grid
+) -> Callable[[str], Place]:
+    """Return participant_id → place on the patient's own images, of those whose network input is around their brain.
+
+    Parameters
+    ----------
+    shown : mapping
+        participant_id → visit → ``trace``, ``adc``, ``brain``, ``lesion`` → path.
+    records : mapping
+        participant_id → step → record.
+    grid : Grid
+    """
+
+    def place_of(who: str) -> Place:
+        paths = shown.get(who, {}).get(VISIT, {})
+        name = next((one for one in UNDER if one in paths), "")
         if not name or "brain" not in paths:
-            raise Refusal("E137", role="brain", visit=VISIT)
-        brain = _mask(read_made(paths["brain"]))
-        lesion = self._lesion(who, paths)
-        reference = f"bids::work/{who}/{VISIT}_{name}.nii.gz"
-        return _place(self.section, read_made(paths[name]), brain, brain, lesion, reference)
+            raise Refusal("E137", role="brain" if name else UNDER[0], visit=VISIT)
+        image, brain = read_made(paths[name]), read_made(paths["brain"])
+        lesion = _lesion(paths, in_template=False, spaces=_spaces(records, who))
+        matrix = invert(image.affine) @ network_grid.input_to_mm(grid, brain.like(brain.data > 0.5))
+        return Place(image, brain, lesion, matrix, f"bids::work/{who}/{VISIT}_{name}.nii.gz", False)
 
-    def _template(self) -> tuple[Volume, Volume]:
-        head, brain = (read_made(path) for path in self.template)
-        return head, _mask(brain)
-
-    def _lesion(self, who: str, paths: Mapping[str, Path]) -> Volume | None:
-        """Return the lesion in the space of the grid; None where it is not known there."""
-        if "lesion" not in paths:
-            return None
-        lesion = _mask(read_made(paths["lesion"]))
-        facts = self.records.get(who, {}).get("lesions", {}).get("facts", {})
-        if f"{VISIT}_lesion" in facts.get("space", {}):  # in the template already
-            return lesion if self.template else None
-        if not self.template:
-            return lesion
-        try:
-            return _mask(carried(lesion, VISIT, self.carry.get(who)))
-        except Refusal:
-            return None
-
-    def leave(self, folder: Path, files: Mapping[str, str], about: Mapping[str, Any]) -> None:
-        """Write what maps in the template are drawn on, beside them; nothing where patients have their own images.
-
-        Parameters
-        ----------
-        folder : Path
-        files : mapping
-            participant_id → file of the map.
-        about : mapping
-            Fields of every sidecar.
-        """
-        if not self.template:
-            return
-        for name, volume in zip(("image", "brain"), self._template(), strict=True):
-            write_volume(folder / f"template_{name}.nii.gz", volume, dict(about))
-        for who, file in files.items():
-            place = self(who)
-            if place.lesion is not None:
-                write_volume(folder / file.replace(END, LESION_END), place.lesion, dict(about))
+    return place_of
 
 
-def _place(
-    section: Mapping[str, Any],
-    image: Volume,
-    brain: Volume,
-    around: Volume | None,
-    lesion: Volume | None,
-    reference: str,
-) -> Place:
-    to_mm = network_grid.input_to_mm(Grid.of(section["grid"]), around)
-    on = [None if mask is None else _on(mask, image) for mask in (brain, lesion)]
-    assert on[0] is not None
-    return Place(image, on[0], on[1], invert(image.affine) @ to_mm, reference)
+def template(
+    shown: Shown,
+    records: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    carry: Mapping[str, ToTemplate],
+    grid: Grid,
+) -> Callable[[str], Place]:
+    """Return participant_id → place on the template, of those whose network input lies around its middle.
+
+    Parameters
+    ----------
+    shown, records, grid
+        As for `native`.
+    carry : mapping
+        participant_id → what brings an image to the template.
+    """
+    image, brain = mni152(resolution_mm=TEMPLATE_MM)
+    matrix = invert(image.affine) @ network_grid.input_to_mm(grid, None)
+
+    def place_of(who: str) -> Place:
+        spaces = _spaces(records, who)
+        lesion = _lesion(shown.get(who, {}).get(VISIT, {}), in_template=True, spaces=spaces)
+        if lesion is None and "lesion" in shown.get(who, {}).get(VISIT, {}):
+            try:
+                lesion = carried(read_made(shown[who][VISIT]["lesion"]), VISIT, carry.get(who))
+            except Refusal:  # the map can be drawn without the contour
+                lesion = None
+        if lesion is not None:
+            mask = lesion.like(lesion.data > 0.5)
+            lesion = resample(mask, image, np.eye(4), interpolation="nearest")
+        return Place(image, brain, lesion, matrix, NAME, True)
+
+    return place_of
 
 
-def _mask(volume: Volume) -> Volume:
-    return volume.like(volume.data > 0.5)
+def _spaces(records: Mapping[str, Mapping[str, Mapping[str, Any]]], who: str) -> Mapping[str, str]:
+    steps = records.get(who, {})
+    return steps["lesions"]["facts"].get("space", {}) if "lesions" in steps else {}
 
 
-def _on(mask: Volume, image: Volume) -> Volume:
-    return mask if same_grid(mask, image) else resample(mask, image, np.eye(4), interpolation="nearest")
+def _lesion(paths: Mapping[str, Path], *, in_template: bool, spaces: Mapping[str, str]) -> Volume | None:
+    """Return the lesion if it was given, or made, in the space that is asked for."""
+    if "lesion" not in paths or (f"{VISIT}_lesion" in spaces) != in_template:
+        return None
+    return read_made(paths["lesion"])
