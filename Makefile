@@ -144,7 +144,7 @@ demo/.cohort: $(PHANTOM) | $(VENV)/.default
 
 build/tiny/.cohort: $(PHANTOM) | $(VENV)/.default
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom build/tiny/bids build/tiny/truth \
-		n=4 'shape=[32, 36, 12]' 'spacing_mm=[6.5, 6.5, 12]'
+		n=8 'shape=[32, 36, 12]' 'spacing_mm=[6.5, 6.5, 12]'
 	@touch $@
 
 # Seed 8 is the first of which ten patients with haemorrhage can take part, one for each fold.

@@ -8,9 +8,7 @@ from reperfuse.studies.severity import inputs
 
 with job:
     records = by_patient(job.all_records)
-    images = shown.shown_images(
-        job.files_of("prepare", "lesions"), "trace", "adc", "brain", "lesion", visits=("J0",)
-    )
+    images = shown.shown_images(job.files_of("prepare", "lesions"), *inputs.NAMES, visits=("J0",))
     carry = shown.mappers(records, job.files_of("normalise"))
     arrays, facts, faults = inputs.chunk_inputs(images, records, carry, **job.cfg)
     job.note(faults)

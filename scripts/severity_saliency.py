@@ -1,4 +1,4 @@
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from reperfuse.core.job import Job
@@ -17,14 +17,10 @@ with job:
     given, out, section = snakemake.input, snakemake.output, job.cfg
     records, device = by_patient(job.all_records), choose_device(snakemake.config["execution"]["device"])
     indices = {names.parse(Path(path).parent.name).fold: Path(path) for path in given.models}
-
-    @cache
-    def networks(fold):
-        return bundle.read_models(indices[fold], device=device)[section["networks"][0]].networks
-
-    drawn_on = shown.shown_images(
-        job.files_of("prepare", "lesions"), "trace", "adc", "brain", "lesion", visits=("J0",)
-    )
+    first = section["networks"][0]
+    # By fold, one at a time: all models of a trial are read to use the first.
+    networks = lru_cache(1)(lambda fold: bundle.read_models(indices[fold], device=device)[first].networks)
+    drawn_on = shown.shown_images(job.files_of("prepare", "lesions"), *inputs.NAMES, visits=("J0",))
     grid = Grid.of(section["grid"])
     if section["space"] == "template":
         carry = shown.mappers(records, job.files_of("normalise"))

@@ -119,7 +119,6 @@ rule severity_saliency:
     input:
         records=records_of(SEVERITY_EXPLAINED),
         shown=severity_inputs_of(GRADED),
-        template=SEVERITY_TEMPLATE,
         models=[out(f"severity/models/{trial}/index.json") for trial in FREEZING_TRIALS],
         predictions=[work(f"severity/{trial}/predictions.tsv") for trial in FREEZING_TRIALS],
     output:

@@ -89,14 +89,10 @@ SEVERITY_JUDGED = [
     *severity_seen([*GRADED, *UNGRADED]),
 ]
 # Explanations are drawn on the patient's own images, or on the template's.
-SEVERITY_TEMPLATE = [
-    work(f"template/{name}.nii.gz") for name in ("t1w", "brain") if SEVERITY["space"] == "template"
-]
 SEVERITY_DRAWN_ON = severity_steps(GRADED, "prepare", "register", "normalise", "lesions")
 SEVERITY_EXPLAINED = [
     *severity_trials(FREEZING_TRIALS),
     *((chunk, "severity_inputs") for chunk in severity_chunks(GRADED)),
-    *([("cohort", "template")] if SEVERITY_TEMPLATE else []),
     *SEVERITY_DRAWN_ON,
 ]
 SEVERITY_PAGE = [

@@ -34,12 +34,11 @@ def folder_name(configuration: str) -> str:
 
 def about(section: Mapping[str, Any], trial: str) -> dict[str, Any]:
     """Return what the card of every model of a trial says."""
-    note = section["title_note"]
     return {
         "study": "severity",
         "trial": trial,
         "target": names.target(section),
-        "predicts": f"probability of {names.target(section)}{f' ({note})' if note else ''}",
+        "predicts": f"probability of {names.target(section)}",
         "inputs": {key: section[key] for key in INPUTS},
         "prevalence": "of the patients that it was calibrated on; at another prevalence it is to be calibrated again",
         "use": "research only; not for decisions about patients",

@@ -27,8 +27,6 @@ Array = np.ndarray
 Settings = Mapping[str, Any]
 # Steps between checkpoints.
 EVERY = 100
-# Where the step of Mamba begins, as its authors have it.
-DT: dict[str, Any] = {"dt_min": 0.001, "dt_max": 0.1}
 # MONAI's networks halve their input five times.
 SMALLEST = 32
 # Small enough for a few hundred patients; Dosovitskiy's smallest has four times these weights and more.
@@ -69,11 +67,8 @@ def build(name: str, settings: Settings, in_channels: int, shape: Sequence[int])
     if kind == "tractnet":
         from reperfuse.networks.tractnet import TractNet, TractNetSettings
 
-        own: dict[str, Any] = dict(settings["network"])
         module = TractNet(
-            TractNetSettings(
-                in_channels=in_channels, n_classes=n_classes, bottleneck_blocks=own.pop("blocks"), **DT, **own
-            )
+            TractNetSettings(in_channels=in_channels, n_classes=n_classes, **settings["network"])
         )
     elif kind == "vit":
         module = VisionTransformer(in_channels, n_classes, shape=shape, **VIT)
