@@ -118,7 +118,7 @@ def test_no_fit_saw_whom_it_predicts(judged: Path) -> None:
         facts = json.loads((judged / RECORD.format(trial)).read_text())["facts"]
         assert facts["trial"] == trial and facts["split"] == "cv" and not facts["left_out"]
         assert "not_fitted" in facts["configurations"]["territories"], "there is no atlas"
-        assert len(facts["configurations"]["tractnet"]["history"]) == 2, "one for each inner fold"
+        assert len(facts["configurations"]["tractnet"]["loss"]) == 2, "one for each inner fold"
         assert not any(one.is_dir() for one in (judged / f"results/work/severity/{trial}").iterdir())
 
 
@@ -244,13 +244,13 @@ def test_a_name_that_is_none_ends_before_any_job(tmp_path: Path, old: str, new: 
 
 @pytest.fixture(scope="module")
 def imaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four patients, two of either class, from their scans to the page."""
+    """Eight patients from their scans to the page."""
     workspace = Workspace(tmp_path_factory.mktemp("imaged"))
     copy_workflow(workspace.path)
     (workspace.path / "config.yaml").write_text(
         PATIENTS_CONFIG + "execution: {chunks: 1, device: cpu}\nstudies:\n" + SEVERITY
     )
-    write_patients(workspace.path / "bids", 4)
+    write_patients(workspace.path / "bids", 8, seed=20)  # four of either class, nobody related
     done = workspace.jobs("--cores", "2", "severity")
     assert done["severity_saliency"] == done["severity_page"] == 1 and done["severity_fold"] == 2
     return workspace.path
