@@ -73,7 +73,7 @@ def tables(
         rows.append({"participant_id": who, "fold": i % 3 + 1, "group": f"family-{i // 2}" if i < 6 else who})
         records[who] = {"lesions": {"facts": lesion_facts_of(loads_ml)}}
         images[who] = rng.normal(0, 0.1, (1, 4, 6, 6)).astype(np.float16)
-        images[who][0, 1] += np.log1p(loads_ml[0]) + rng.normal(0, 0.3)
+        images[who][0, 1] += np.log1p(loads_ml.sum()) + rng.normal(0, 0.3)
         cells[who] = share.ravel()
     for row in rows[:6]:  # families are on one side
         row["fold"] = 1 + int(str(row["group"])[-1])

@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from reperfuse.core.participants import outside
 from reperfuse.evaluation.interface import Prediction
+from reperfuse.studies.severity import names
 from reperfuse.studies.severity.assemble import VISIT, Cohort
 from reperfuse.studies.severity.bundle import check_inputs
 from reperfuse.studies.severity.models import Model, log_odds_of
@@ -50,9 +51,11 @@ def score(
     ConfigError
         The models were fitted on other inputs, or predict something else.
     """
-    name = split.partition(":")[2]
+    cohort_name = split.partition(":")[2]
     # Whoever has a place in the fold table was fitted on or is accounted for there.
-    reasons = {outside(who, name): why for who, why in cohort.left_out.items() if who not in cohort.places}
+    reasons = {
+        outside(who, cohort_name): why for who, why in cohort.left_out.items() if who not in cohort.places
+    }
     if not ids:
         return [], reasons
     said: dict[str, list[np.ndarray]] = {}
@@ -61,9 +64,10 @@ def score(
         for configuration, log_odds in log_odds_of(fold, cohort, ids).items():
             said.setdefault(configuration, []).append(expit(log_odds))
     predictions = [
-        Prediction(outside(who, name), session_ids.get(VISIT, ""), target, configuration, split, None, None,
+        Prediction(outside(who, cohort_name), session_ids.get(VISIT, ""), target, configuration, split, None, None,
                    cohort.labels.get(who), float(p))
-        for configuration, few in said.items()
-        for who, p in zip(ids, np.mean(few, axis=0), strict=True)
+        for configuration in names.configurations(section)
+        if configuration in said
+        for who, p in zip(ids, np.mean(said[configuration], axis=0), strict=True)
     ]  # fmt: skip
     return predictions, reasons
