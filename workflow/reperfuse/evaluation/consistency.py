@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,9 @@ import numpy as np
 from reperfuse.evaluation.averages import AVERAGES, METRICS, of_counts
 from reperfuse.evaluation.inputs import Floats
 
+Array = np.ndarray
 # Each metric under whichever average suits it best: the most that can be granted to a printed row.
 ANY = "any"
-# How far matrices are searched for at first, beyond rounding; doubled until one is found.
-FIRST_REACH = 0.01
 # Of floating point, when a value lies on the edge of its rounding.
 SLACK = 1e-12
 
@@ -85,8 +84,8 @@ def nearest(
     Returns
     -------
     Nearest or None
-        The matrix whose largest miss beyond the tolerance is smallest, of several the one with the fewest positives,
-        then the fewest true positives. None where nothing is reported, or no matrix defines all metrics.
+        The matrix whose largest miss beyond the tolerance is smallest. None where nothing is reported, or no matrix
+        defines all metrics.
 
     Raises
     ------
@@ -95,68 +94,91 @@ def nearest(
 
     Notes
     -----
-    Exact, though not every matrix is looked at: each metric that is further off than the reach at hand rules a matrix
-    out, and the reach is widened until a matrix is left.
+    Exact, by branch and bound: with so many positives every metric rises with true positives and with true
+    negatives, so that its values at two corners of a box of matrices bound those inside.
     """
     if n < 1 or not 0 <= (n_positive or 0) <= n:
         raise ValueError(f"{n_positive} positives of {n}; expected 0 <= n_positive <= n, and a patient.")
     given = {name: float(reported[name]) for name in METRICS if reported.get(name) is not None}
     if not np.isfinite(list(given.values())).all():
         raise ValueError(f"a metric is not finite: {given}; expected finite numbers.")
+    search = _Search(given, n, AVERAGES if average == ANY else (average,), tolerance)
     # Averages over both classes are the same when these are exchanged.
     most = n if average in ("positive", ANY) else n // 2
-    positives = range(most + 1) if n_positive is None else [n_positive]
-    reach = 0.0
-    while given and reach < 2:
-        best: tuple[float, Nearest] | None = None
-        for positive in positives:
-            found = _within(given, n, positive, average, tolerance, reach + SLACK)
-            if found is not None and (best is None or found[0] < best[0]):
-                best = found
-        if best is not None:
-            return best[1]
-        reach = max(2 * reach, FIRST_REACH)
-    return None
+    positive = np.arange(most + 1) if n_positive is None else np.array([n_positive])
+    boxes = np.stack([positive, 0 * positive, positive, 0 * positive, n - positive])
+    best, at = np.inf, None
+    while given and boxes.size:
+        middle = np.stack([boxes[0], (boxes[1] + boxes[2]) // 2, (boxes[3] + boxes[4]) // 2])
+        off = search.miss(search.values(middle))
+        if off.min(initial=np.inf) < best:
+            best, at = float(off.min()), middle[:, int(off.argmin())]
+        boxes = _divided(boxes)
+        boxes = boxes[:, search.least_miss(boxes) < best]
+    return None if at is None else search.found(at)
 
 
-def _within(
-    given: Mapping[str, float],
-    n: int,
-    positive: int,
-    average: str,
-    tolerance: Mapping[str, float],
-    reach: float,
-) -> tuple[float, Nearest] | None:
-    """Return the best matrix with so many positives that misses nothing by more than ``reach``, and its miss."""
-    low, high = 0, n
-    if "accuracy" in given:
-        allowed = tolerance["accuracy"] + reach
-        low = max(0, int(np.ceil(n * (given["accuracy"] - allowed) - SLACK)))
-        high = min(n, int(np.floor(n * (given["accuracy"] + allowed) + SLACK)))
-    tp, right = (one.ravel() for one in np.mgrid[0 : positive + 1, low : high + 1])
-    tn = right - tp
-    kept = (tn >= 0) & (tn <= n - positive)
-    tp, tn = tp[kept], tn[kept]
-    used = AVERAGES if average == ANY else (average,)
-    miss, at, near = np.full(tp.size, -np.inf), np.zeros(tp.size, np.int64), np.zeros(tp.size)
-    for k, (name, value) in enumerate(given.items()):
-        fn, fp = positive - tp, n - positive - tn
-        here = _closest(np.stack([of_counts(name, tp, fn, fp, tn, average=one) for one in used]), value)
-        off = np.abs(here - value) - tolerance[name]
-        kept = off <= reach  # never of NaN: a matrix that leaves a printed value undefined is not near
-        worse = off > miss
-        at, near, miss = np.where(worse, k, at), np.where(worse, here, near), np.where(worse, off, miss)
-        tp, tn, miss, at, near = (one[kept] for one in (tp, tn, miss, at, near))
-    if not tp.size:
-        return None
-    best = int(miss.argmin())
-    name = list(given)[at[best]]
-    matrix = int(tp[best]), int(positive - tp[best]), int(n - positive - tn[best]), int(tn[best])
-    found = Nearest(*matrix, name, given[name], float(near[best]), bool(miss[best] <= SLACK))
-    return float(miss[best]), found
+def _divided(boxes: Array) -> Array:
+    """Return the halves, in both directions, of boxes (5, k) of more than one matrix."""
+    p, low_tp, high_tp, low_tn, high_tn = boxes[:, (boxes[1] < boxes[2]) | (boxes[3] < boxes[4])]
+    tp, tn = (low_tp + high_tp) // 2, (low_tn + high_tn) // 2
+    parts = [
+        np.stack([p, *rows, *columns])
+        for rows in ((low_tp, tp), (tp + 1, high_tp))
+        for columns in ((low_tn, tn), (tn + 1, high_tn))
+    ]
+    every = np.concatenate(parts, axis=1)
+    return every[:, (every[1] <= every[2]) & (every[3] <= every[4])]
 
 
-def _closest(candidates: Floats, to: float) -> Floats:
-    """Return, of each column (averages, k), the value closest to a number; NaN where none is defined."""
-    off = np.where(np.isnan(candidates), np.inf, np.abs(candidates - to))
-    return np.take_along_axis(candidates, off.argmin(axis=0)[None], axis=0)[0]
+@dataclass(frozen=True)
+class _Search:
+    """What is looked for; matrices are (3, k): positives, true positives, true negatives."""
+
+    given: Mapping[str, float]
+    n: int
+    averages: Sequence[str]
+    tolerance: Mapping[str, float]
+
+    def values(self, matrices: Array) -> Floats:
+        """Return (metrics, averages, k); NaN where a metric is undefined."""
+        p, tp, tn = matrices
+        cells = tp, p - tp, self.n - p - tn, tn
+        return np.array(
+            [[of_counts(name, *cells, average=one) for one in self.averages] for name in self.given]
+        )
+
+    def miss(self, values: Floats) -> Floats:
+        """Return (k) by how much the worst metric misses beyond its rounding; infinite where one is undefined."""
+        return self._worst(np.where(np.isnan(values), np.inf, np.abs(values - self._target)))
+
+    def least_miss(self, boxes: Array) -> Floats:
+        """Return (k) what no matrix of a box can miss by less."""
+        low, high = self.values(boxes[[0, 1, 3]]), self.values(boxes[[0, 2, 4]])
+        below, above = np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)
+        return self._worst(np.maximum(np.maximum(below - self._target, self._target - above), 0.0))
+
+    def found(self, matrix: Array) -> Nearest:
+        """Return a matrix with the metric that it misses most."""
+        every = self.values(matrix[:, None])
+        closest = np.nanargmin(np.abs(every - self._target), axis=1)
+        values = np.take_along_axis(every, closest[:, None], axis=1)[:, 0, 0]
+        names = list(self.given)
+        off = [
+            abs(value - self.given[name]) - self.tolerance[name]
+            for name, value in zip(names, values, strict=True)
+        ]
+        worst = int(np.argmax(off))
+        p, tp, tn = map(int, matrix)
+        name = names[worst]
+        return Nearest(
+            tp, p - tp, self.n - p - tn, tn, name, self.given[name], float(values[worst]), bool(off[worst] <= SLACK)
+        )
+
+    @property
+    def _target(self) -> Floats:
+        return np.array(list(self.given.values()))[:, None, None]
+
+    def _worst(self, off: Floats) -> Floats:
+        allowed = np.array([self.tolerance[name] for name in self.given])[:, None]
+        return np.asarray((off.min(axis=1) - allowed).max(axis=0))

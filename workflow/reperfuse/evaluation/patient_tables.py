@@ -166,7 +166,9 @@ def power_of(predictions: Sequence[Prediction], case: Case) -> Row:
     first = by_configuration(predictions, target=case.target)
     if len(case.compared) < 2 or any(name not in first for name in case.compared):
         return {}
-    (_, y, p, _), (_, _, q, _) = (first[name] for name in case.compared)
+    (ids, y, p, _), (others, _, q, _) = (first[name] for name in case.compared)
+    if ids != others:
+        return {}
     aucs, cov = delong(y, np.stack([p, q]))
     if aucs is None or cov is None:
         return {}
