@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from reperfuse.evaluation.calibration import MEASURES, apply_platt, calibration, platt, reliability
+from reperfuse.evaluation.calibration import (
+    MEASURES,
+    apply_platt,
+    calibration,
+    platt,
+    recalibrated,
+    reliability,
+)
 from reperfuse.evaluation.thresholded import wilson
 
 
@@ -219,3 +226,19 @@ def test_wrong_input_is_refused() -> None:
         calibration([0, 1], [0, 1.5])
     with pytest.raises(ValueError, match="decision has shape"):
         platt([1.0], [0, 1])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.floats(-3, 3))
+def test_recalibration_shifts_the_log_odds_to_the_prevalence(seed: int, off: float) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, 60)
+    y[:2] = 0, 1
+    p = expit(rng.normal(size=60) + off)
+    found = recalibrated(y, p)
+    assert found is not None and found.mean() == pytest.approx(y.mean(), abs=1e-9)
+    assert np.ptp(logit(found) - logit(p)) < 1e-8
+
+
+def test_recalibration_on_one_class_is_not_estimable() -> None:
+    assert recalibrated([1, 1], [0.2, 0.3]) is None

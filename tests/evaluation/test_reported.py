@@ -73,3 +73,19 @@ def test_a_row_that_is_there_twice_or_a_missing_column_is_refused(tmp_path: Path
     (tmp_path / "u.tsv").write_text("configuration\tmetric\nJ1_mri\tauc\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="expected configuration, metric"):
         read_paper(tmp_path / "u.tsv")
+
+
+def test_a_number_of_another_cohort_is_not_that_of_the_cross_validation(tmp_path: Path) -> None:
+    rows = [[*GOOD, "cv"], [*GOOD, "external:other"]]
+    rows[1][COLUMNS.index("value")] = "0.5"
+    path = tmp_path / "t.tsv"
+    lines = [[*COLUMNS, "split"], *rows]
+    path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+    paper = read_paper(path)
+    name, metric = GOOD[COLUMNS.index("configuration")], GOOD[COLUMNS.index("metric")]
+    assert paper.of(name, metric, split="external:other").startswith("0.5")
+    assert paper.of(name, metric) != paper.of(name, metric, split="external:other")
+    assert paper.of(name, metric, split="external:none") == ""
+    path.write_text(path.read_text(encoding="utf-8") + "\t".join(rows[1]) + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="twice"):
+        read_paper(path)

@@ -172,7 +172,14 @@ class _Search:
         p, tp, tn = map(int, matrix)
         name = names[worst]
         return Nearest(
-            tp, p - tp, self.n - p - tn, tn, name, self.given[name], float(values[worst]), bool(off[worst] <= SLACK)
+            tp,
+            p - tp,
+            self.n - p - tn,
+            tn,
+            name,
+            self.given[name],
+            float(values[worst]),
+            bool(off[worst] <= SLACK),
         )
 
     @property

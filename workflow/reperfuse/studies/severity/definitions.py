@@ -165,32 +165,24 @@ def paper_table(metrics: Sequence[Row], paper: PaperTable, target: str) -> list[
     The paper's other cohort is predicted by models of its own development cohort; ours are cross-validated within
     one, so that nothing of ours stands beside it.
     """
-    ours = {
-        (row["configuration"], row["metric"], row["estimator"]): row
-        for row in metrics
-        if row["split"] == MAIN_SPLIT and row["target"] == target
-    }
     rows: list[Row] = []
-    for one in paper.entries:
-        if one.configuration == EVERYONE:
-            continue
+    for one in (entry for entry in paper.entries if entry.configuration != EVERYONE):
         n, cohort = paper.of(EVERYONE, "n", split=one.split), cohort_of(one.split)
         row: Row = {"cohort": cohort, "configuration": one.configuration, "metric": one.metric}
         row["paper"] = one.text
-        if one.split == MAIN_SPLIT:
-            row["note"] = (
-                f"paper: cross-validation of {n} patients of {cohort}; the cut of the score is not stated"
-            )
-            for estimator in ("fold_mean", "pooled"):
-                mine = ours.get((one.configuration, one.metric, estimator), {})
-                value = {key: mine.get(key) for key in ("ci_low", "ci_high")} | {"ours": mine.get("estimate")}
-                if mine:
-                    rows.append(row | {"split": MAIN_SPLIT, "estimator": estimator} | value)
-            if (one.configuration, one.metric, "pooled") in ours:
-                continue
-        else:
-            row["note"] = (
-                f"paper: {n} patients of {cohort}, by models fitted on {PAPER_COHORT}; no cross-validation is its like"
-            )
-        rows.append(row)
+        if one.split != MAIN_SPLIT:
+            of = f"{n} patients of {cohort}, by models fitted on {PAPER_COHORT}; no cross-validation is its like"
+            rows.append(row | {"note": f"paper: {of}"})
+            continue
+        row["note"] = (
+            f"paper: cross-validation of {n} patients of {cohort}; the cut of the score is not stated"
+        )
+        ours = [
+            {"split": mine["split"], "estimator": mine["estimator"], "ours": mine["estimate"]}
+            | {key: mine[key] for key in ("ci_low", "ci_high")}
+            for mine in metrics
+            if (mine["target"], mine["configuration"], mine["metric"]) == (target, one.configuration, one.metric)
+            and is_cross_validation(mine["split"]) and mine["estimator"] in ("fold_mean", "pooled")
+        ]  # fmt: skip
+        rows += [row | mine for mine in ours] or [row]
     return rows
