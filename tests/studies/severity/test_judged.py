@@ -240,14 +240,11 @@ def test_ablations_are_differences_over_the_same_folds(found: Judged, made: Samp
 
 
 def test_volume_is_named_beside_the_primary(found: Judged) -> None:
-    said = [text for text in found.summary["notices"] if "the volume of the lesion alone" in text]
-    assert len(said) == 2 and "of cv)" in said[0] and "of cv:3)" in said[1]
-    value = one_of(
-        found, "metrics", configuration="log_volume", split="cv", metric="auc", estimator="fold_mean"
-    )
-    assert (
-        f"one of {value['estimate']:.3f}" in said[0] and "difference over the folds of all repeats" in said[0]
-    )
+    (said,) = (text for text in found.summary["notices"] if "the volume of the lesion alone" in text)
+    at = {"split": "cv", "metric": "auc", "estimator": "fold_mean"}
+    assert f"one of {one_of(found, 'metrics', configuration='log_volume', **at)['estimate']:.3f}" in said
+    row = one_of(found, "comparisons", split="cv", test="corrected_t_repeats", role="primary")
+    assert f"the folds of all repeats {row['difference']:+.3f} ({row['ci_low']:+.3f} to" in said
 
 
 def test_training_leakage_and_left_out(found: Judged) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reperfuse.evaluation.interface import MAIN_SPLIT
 from reperfuse.evaluation.patient_tables import Case
 from reperfuse.studies.severity.names import declared, networks, of_repeat
 from reperfuse.studies.severity.trials import not_fitted
@@ -76,7 +77,7 @@ def notices(
             "all others were fixed before it was seen."
         )
     if late := len({row["participant_id"] for row in tables["left-out"] if row["stage"] == "image"}):
-        found.append(f"{late} eligible patients were left out for their image or label; see left-out.tsv.")
+        found.append(f"Eligible patients left out for their image or label: {late}; see left-out.tsv.")
     return found
 
 
@@ -96,36 +97,32 @@ def _made(case: Case, section: Section, trials: Sequence[Mapping[str, Any]]) -> 
 
 
 def against_volume(tables: Mapping[str, Sequence[Row]], case: Case) -> list[str]:
-    """Return, for each cross-validation, the primary's AUC beside that of the lesion's volume alone."""
+    """Return the primary's AUC beside that of the lesion's volume alone, which any image model has to beat."""
     if not case.compared or case.compared[0] == VOLUME:
         return []
-    first, said = case.compared[0], []
-    for split in dict.fromkeys(row["split"] for row in tables["comparisons"] if row["role"] != "external"):
-        mean = {
-            row["configuration"]: row["estimate"]
-            for row in tables["metrics"]
-            if (row["split"], row["metric"], row["estimator"]) == (split, "auc", "fold_mean")
-            and row["target"] == case.target
-        }
-        tests = {
-            row["test"]: row
-            for row in tables["comparisons"]
-            if (row["first"], row["second"], row["split"]) == (first, VOLUME, split)
-        }
-        if mean.get(first) is None or mean.get(VOLUME) is None:
-            continue
-        text = (
-            f"{first} has an AUC of {mean[first]:.3f} and the volume of the lesion alone one of {mean[VOLUME]:.3f} "
-            f"(means over folds of the first repeat of {split})"
-        )
-        for test, of in (("corrected_t", "first repeat"), ("corrected_t_repeats", "all repeats")):
-            row = tests.get(test, {})
-            if row.get("difference") is not None:
-                between = "" if row["ci_low"] is None else f" ({row['ci_low']:+.3f} to {row['ci_high']:+.3f})"
-                text += f"; difference over the {of if test == 'corrected_t' else 'folds of ' + of} "
-                text += f"{row['difference']:+.3f}{between}"
-        said.append(f"{text}.")
-    return said
+    first = case.compared[0]
+    mean = {
+        row["configuration"]: row["estimate"]
+        for row in tables["metrics"]
+        if (row["split"], row["metric"], row["estimator"]) == (MAIN_SPLIT, "auc", "fold_mean")
+        and row["target"] == case.target
+    }
+    if mean.get(first) is None or mean.get(VOLUME) is None:
+        return []
+    text = f"{first} has an AUC of {mean[first]:.3f} and the volume of the lesion alone one of {mean[VOLUME]:.3f} "
+    text += "(means over the folds of the first repeat)"
+    for test, folds in (("corrected_t", "these folds"), ("corrected_t_repeats", "the folds of all repeats")):
+        for row in tables["comparisons"]:
+            found = (row["first"], row["second"], row["split"], row["test"]) == (
+                first,
+                VOLUME,
+                MAIN_SPLIT,
+                test,
+            )
+            if found and row["difference"] is not None:
+                text += f"; difference over {folds} {row['difference']:+.3f}"
+                text += "" if row["ci_low"] is None else f" ({row['ci_low']:+.3f} to {row['ci_high']:+.3f})"
+    return [f"{text}."]
 
 
 def paper_rows(consistency: Sequence[Row]) -> list[str]:
@@ -143,6 +140,9 @@ def paper_rows(consistency: Sequence[Row]) -> list[str]:
         )
         for row in mine:
             if row["average"] == "any" and row["passes"] == 0:
-                text += f", and {row['distance']:.4f} is missed even if each metric is granted an average of its own"
+                text += (
+                    ". Where each metric may be of an average of its own, the nearest misses by "
+                    f"{row['distance']:.4f}, little enough for a mean over several models"
+                )
         said.append(f"{text}.")
     return said
