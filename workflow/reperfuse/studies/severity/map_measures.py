@@ -31,7 +31,8 @@ def pointing(
     """Return whether a map is largest in the lesion or near it, and how likely that is of a place in the brain.
 
     The pointing game of Zhang et al. (IJCV 2018). ``pointing_chance`` is the share of the brain within ``dilate_mm`` of
-    the lesion; a strongest place outside the brain is no hit. None without a lesion in the brain on the same grid, or for a map without contrast.
+    the lesion; a strongest place outside the brain is no hit. None without a lesion in the brain on the same grid, or
+    for a map without contrast.
     """
     nothing: dict[str, float | None] = {"pointing_hit": None, "pointing_chance": None}
     if lesion is None or not same_grid(lesion, found) or np.ptp(found.data) == 0:

@@ -93,9 +93,13 @@ def strides(shape: Sequence[int], coarse: Sequence[int]) -> list[float]:
     """Return by how much a network's steps reduce each axis, from the sizes before and after.
 
     Voxel k of a coarse map is centred on voxel stride·k of the input, not in the middle of as many voxels, because
-    kernels are odd and padded by half their extent. Steps are of two, so that a stride is a power of two.
+    kernels are odd and padded by half their extent. Each step halves an axis, rounding up.
     """
-    return [float(2.0 ** np.round(np.log2(n / m))) for n, m in zip(shape, coarse, strict=True)]
+    found = []
+    for n, m in zip(shape, coarse, strict=True):
+        fitting = [2.0**k for k in range(n.bit_length() + 1) if -(-n // 2**k) == m]
+        found.append(fitting[0] if fitting else float(2.0 ** np.round(np.log2(n / m))))
+    return found
 
 
 def drawn(found: Array, place: Place, shape: Sequence[int], *, least: int) -> Volume:
