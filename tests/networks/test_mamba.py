@@ -73,7 +73,9 @@ def test_output_and_gradients_are_those_of_mambapy(length: int) -> None:
         given = x.clone().requires_grad_()
         y = net(given)
         (y * torch.cos(torch.arange(y.numel())).view(y.shape)).sum().backward()
-        ends.append({"y": y.detach(), "x": given.grad, **{name: one.grad for name, one in net.named_parameters()}})
+        ends.append(
+            {"y": y.detach(), "x": given.grad, **{name: one.grad for name, one in net.named_parameters()}}
+        )
     for name, expected in ends[1].items():
         assert torch.allclose(ends[0][name], expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())), (
             name

@@ -93,7 +93,7 @@ class SeverityParts(Parts):
             self._part(
                 "Comparisons",
                 "comparisons",
-                *self._compared(),
+                *severity.compared_tables(view),
                 absent="No comparison was made.",
                 after=[f"{TEST_MEANINGS[test]}." for test in tests if test in TEST_MEANINGS],
             ),
@@ -152,15 +152,6 @@ class SeverityParts(Parts):
             after=[EMPTY_CELLS] * bool(papers) + [UNCERTAIN] * any(paper.uncertain for paper in papers),
         )
 
-    def _compared(self) -> list[tables.Table]:
-        view = self.view
-        return [
-            tables.compared_table(
-                view, view.on(split).internal_comparisons, f"Differences in AUC, {view.n_folds(split)} folds"
-            )
-            for split in view.crossvals
-        ]
-
     def _looked(self) -> Section:
         view = self.view
         part = self._part(
@@ -168,8 +159,10 @@ class SeverityParts(Parts):
             "saliency",
             severity.seen_summary_table(view),
             severity.seen_table(view),
-            figure="randomised",
-            absent="No map of where a network looked was made.",
+            # Without maps there is nothing to make random.
+            figure="randomised" if view.saliency else "",
+            absent="No map of where a network looked was made: none was asked for, or the first network has no maps of "
+            "features.",
             reading=[*seen_sentences(view), *self.readings["saliency"]] if view.saliency else (),
         )
         return Section(part.title, part.anchor, Markup(part.html) + self.cases.html())

@@ -33,7 +33,7 @@ MOST_VARIANTS = 30
 
 def volume(view: SeverityView) -> Drawn:
     """Return the AUC in each band of lesion volume, for the configurations of the primary comparison."""
-    return study_sets.subgroups(view.bands(volume=True))
+    return study_sets.subgroups(view.bands(volume=True), name_of_figure="volume")
 
 
 def subgroups(view: SeverityView) -> Drawn:

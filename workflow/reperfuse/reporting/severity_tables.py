@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reperfuse.core.tables import Row
 from reperfuse.reporting.pages import number, to_float
 from reperfuse.reporting.severity_view import SeverityView
-from reperfuse.reporting.study_tables import Cell, Table, cell, configured, estimated, stacked
+from reperfuse.reporting.study_tables import Cell, Table, cell, compared_table, configured, estimated, stacked
 from reperfuse.reporting.study_view import METRIC_NAMES, NOT_ESTIMABLE, count, mean_sd, readable, signed
 from reperfuse.reporting.voxel_tables import listed
 
@@ -45,6 +45,18 @@ def crossval_table(view: SeverityView) -> Table:
         "AUC in each cross-validation: mean ± SD over folds of the first repeat, and over repeats (pooled)"
     )
     return Table(caption, heads, rows)
+
+
+def compared_tables(view: SeverityView) -> list[Table]:
+    """Return every test of every comparison, a table for each cross-validation."""
+    return [
+        compared_table(
+            view,
+            view.on(split).internal_comparisons,
+            f"Differences in AUC, {view.n_folds(split)} folds",
+        )
+        for split in view.crossvals
+    ]
 
 
 def averages_table(view: SeverityView, names: Sequence[str], *, folded: bool) -> Table:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from reperfuse.core.files import write_text
 from reperfuse.core.version import VERSION
+from reperfuse.reporting import severity_results
 from reperfuse.reporting import study_listing as listing
 from reperfuse.reporting import study_tables as tables
 from reperfuse.reporting.pages import RESEARCH_USE
+from reperfuse.reporting.severity_view import SeverityView, read_severity_view
 from reperfuse.reporting.study_canvas import measure
 from reperfuse.reporting.study_reading import CALIBRATED, POOLED
 from reperfuse.reporting.study_view import StudyView, count, read_view
@@ -19,7 +21,6 @@ from reperfuse.reporting.study_words import external_sentences, power_sentences,
 def page(view: StudyView, command: str, study: str) -> str:
     """Return the page as Markdown; its numbers come from the study's tables alone."""
     summary = view.summary
-    metric = measure(view)
     lines = [
         f"# {summary.get('title') or study}",
         "",
@@ -32,6 +33,17 @@ def page(view: StudyView, command: str, study: str) -> str:
         f"{count(summary.get('n'))} patients, {count(summary.get('n_positive'))} with the outcome"
         + (f" (`{view.target}`)." if view.target else "."),
         "",
+        *(severity_results.body(view) if isinstance(view, SeverityView) else _body(view)),
+    ]
+    for key, title in (("assumptions", "What was assumed"), ("sources", "Sources")):
+        text = tables.markdown(listing.assumptions_table(summary.get(key) or {}, ""), view)
+        lines += [f"## {title}", "", *text[2:]] if text else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _body(view: StudyView) -> list[str]:
+    metric = measure(view)
+    lines = [
         *tables.markdown(listing.reasons_table(view), view),
         *tables.markdown(listing.selection_table(view), view),
         "## Primary comparison",
@@ -58,11 +70,7 @@ def page(view: StudyView, command: str, study: str) -> str:
         if text or title == "External cohorts":
             text = [line for sentence in said.get(title, ()) for line in (sentence, "")] + text
         lines += [f"## {title}", "", *text] if text else []
-    lines += ["## Warnings", "", *_flags(view)]
-    for key, title in (("assumptions", "What was assumed"), ("sources", "Sources")):
-        text = tables.markdown(listing.assumptions_table(summary.get(key) or {}, ""), view)
-        lines += [f"## {title}", "", *text[2:]] if text else []
-    return "\n".join(lines).rstrip() + "\n"
+    return [*lines, "## Warnings", "", *_flags(view)]
 
 
 def _flags(view: StudyView) -> list[str]:
@@ -73,7 +81,9 @@ def _flags(view: StudyView) -> list[str]:
 
 def main(folder: str, target: str, command: str, study: str = "") -> None:
     """Write the page of a study's folder."""
-    write_text(target, page(read_view(folder), command, study or Path(folder).name))
+    name = study or Path(folder).name
+    view = read_severity_view(folder) if name == "severity" else read_view(folder)
+    write_text(target, page(view, command, name))
 
 
 if __name__ == "__main__":

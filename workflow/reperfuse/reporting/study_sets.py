@@ -31,8 +31,11 @@ from reperfuse.reporting.study_canvas import (
 from reperfuse.reporting.study_view import NOT_ESTIMABLE, StudyView, readable, with_limits
 
 
-def subgroups(view: StudyView) -> Drawn:
-    """Return a forest plot of the AUC in each subgroup for the configurations of the primary comparison."""
+def subgroups(view: StudyView, *, name_of_figure: str = "subgroups") -> Drawn:
+    """Return a forest plot of the AUC in each subgroup for the configurations of the primary comparison.
+
+    ``name_of_figure`` tells the names inside the figure from those of another such plot on the same page.
+    """
     names, note = kept(view.order(r["configuration"] for r in view.subgroups), 2, "subgroups.tsv")
     levels = list(dict.fromkeys((r["variable"], r["level"]) for r in view.subgroups))
     if not any(to_float(row.get("auc")) is not None for row in view.subgroups):
@@ -43,7 +46,7 @@ def subgroups(view: StudyView) -> Drawn:
     for variable, level in levels:
         at += 0.55 if before and variable != before else 0.0
         places[variable, level], before, at = at, variable, at + 1
-    with style("subgroups"):
+    with style(name_of_figure):
         figure = Figure(figsize=(WIDTH, (0.3 + 0.07 * len(names)) * at + 1.6), dpi=72, layout="constrained")
         axes = figure.add_subplot()
         reach = [1.0]
