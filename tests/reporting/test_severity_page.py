@@ -84,11 +84,14 @@ def test_every_table_of_the_folder_is_read(view: SeverityView) -> None:
     assert view.paper("tractnet").mean == pytest.approx(0.8137)
 
 
-def test_every_section_is_there_and_links_lead_somewhere(made: Path, parse, broken_links) -> None:
+def test_every_section_is_there_and_links_lead_somewhere(made: Path, parse) -> None:
     found = parse(made)
     assert [name for name in found.ids if name in SECTIONS] == SECTIONS
     assert len(found.ids) == len(set(found.ids)), "names inside the figures must not collide"
-    assert broken_links(made) == [] and found.without_alt == []
+    for link in found.links:
+        assert link.removeprefix("#") in found.ids or (made.parent / link).resolve().is_file(), link
+        assert ":" not in link and not link.startswith("/")
+    assert found.without_alt == []
     assert found.text.count(RESEARCH_USE) == 2 and "Predictions must not guide treatment" in found.text
 
 
