@@ -139,21 +139,25 @@ def test_the_papers_rows_fail_and_ours_pass(view: SeverityView) -> None:
     assert [row[8].text for row in ours.rows] == ["passes"] and ours.rows[0][7].text == "1.0e-16"
     assert [row[7].text for row in paper.rows] == ["0.047", "0.035"]
     said = consistency_sentences(view)
-    assert "No row of the paper passes" in said[0] and "All 1 rows of ours pass" in said[1]
+    assert "No row of the paper passes" in said[0] and "Ours pass (1 of 1)" in said[1]
     ill = [{**row, "passes": "1" if row["source"] == "paper" else "0"} for row in view.consistency]
     said = consistency_sentences(replace(view, consistency=ill))
-    assert "2 of 2 pass" in said[0] and "Do not trust ours: 1" in said[1]
+    assert "2 of 2 pass" in said[0] and "Do not trust ours: 1 of 1" in said[1]
 
 
-def test_bands_and_cuts_stand_side_by_side(view: SeverityView) -> None:
+def test_bands_and_cuts_are_columns(view: SeverityView) -> None:
     table = tables.volume_table(view)
-    assert list(table.columns) == ["Lesion", "Patients (non-minor)", "ensemble", "lesion volume"]
-    assert [row[0].text for row in table.rows] == ["< 1 ml", "1 to 10 ml", "10 to 70 ml", "≥ 70 ml"]
-    assert [one.text for one in table.rows[0]][1:] == ["30 (14)", "0.660", "0.620"]
-    assert table.rows[3][2].text == "not estimable" and table.rows[0][2].under == "0.540 to 0.780"
+    levels = [head.partition(":")[0] for head in table.columns[1:]]
+    assert levels == ["< 1 ml", "1 to 10 ml", "10 to 70 ml", "≥ 70 ml"]
+    assert table.columns[1].endswith("n = 30, 14 non-minor")
+    assert [row[0].title for row in table.rows] == [FIRST, SECOND]
+    assert [one.text for one in table.rows[0]][1:] == ["0.660", "0.690", "0.720", "not estimable"]
+    assert table.rows[0][1].under == "0.540 to 0.780"
     cuts = tables.cuts_table(view)
-    assert [row[0].text for row in cuts.rows] == ["above 3", "above 4", "above 5"]
-    assert cuts.rows[1][-1].text == "the label" and cuts.columns[-1] == "Note"
+    assert [head.partition(":")[0] for head in cuts.columns[1:]] == [
+        f"NIHSS above {cut}" for cut in (3, 4, 5)
+    ]
+    assert cuts.rows[0][0].title == FIRST and cuts.rows[0][2].text == "0.800"
     others = view.bands(volume=False).subgroups
     assert {row["variable"] for row in others} == {"lesion_side", "prior_stroke"}
 

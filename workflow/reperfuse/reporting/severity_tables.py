@@ -143,37 +143,32 @@ def thresholds_table(view: SeverityView) -> Table:
 
 def volume_table(view: SeverityView) -> Table:
     """Return the AUC in each band of the lesion's volume."""
-    return _side_by_side(
-        view, view.bands(volume=True).subgroups, "level", "Lesion", "AUC by lesion volume (95 % CI)"
-    )
+    return _by_level(view, view.bands(volume=True).subgroups, "level", "AUC by lesion volume (95 % CI)")
 
 
 def cuts_table(view: SeverityView) -> Table:
-    """Return the AUC of the same scores at other cuts."""
+    """Return the AUC of the same scores at each cut."""
     rows = [
-        {**r, "cut": f"above {r['cut']}"} for r in sorted(view.cuts, key=lambda r: to_float(r["cut"]) or 0.0)
+        {**r, "cut": f"NIHSS above {r['cut']}"}
+        for r in sorted(view.cuts, key=lambda r: to_float(r["cut"]) or 0.0)
     ]
-    return _side_by_side(
-        view, rows, "cut", "NIHSS", "AUC of the same scores at other cuts of the NIHSS (95 % CI)"
-    )
+    return _by_level(view, rows, "cut", "AUC of the same scores at each cut (95 % CI)")
 
 
-def _side_by_side(view: SeverityView, rows: Sequence[Row], key: str, head: str, caption: str) -> Table:
-    """Return the AUC by a column's values, a column for each configuration."""
-    names = view.order(r["configuration"] for r in rows)
+def _by_level(view: SeverityView, rows: Sequence[Row], key: str, caption: str) -> Table:
+    """Return the AUC of each configuration, a column for each value of a column."""
     found = {(r[key], r["configuration"]): r for r in rows}
+    levels = list(dict.fromkeys(r[key] for r in rows))
+    heads = ["Configuration"]
+    for level in levels:
+        some = next(r for r in rows if r[key] == level)
+        heads.append(f"{level}: n = {count(some.get('n'))}, {count(some.get('n_positive'))} non-minor")
     made = []
-    for level in dict.fromkeys(r[key] for r in rows):
-        mine = [found.get((level, name), {}) for name in names]
-        some = next(r for r in mine if r)
-        people = Cell(f"{count(some.get('n'))} ({count(some.get('n_positive'))})", some.get("n"))
-        cells = [stacked({**r, "estimate": r.get("auc")}, 3) if r else Cell("") for r in mine]
-        notes = dict.fromkeys(r["note"] for r in mine if r.get("note"))
-        made.append([Cell(level), people, *cells, Cell("; ".join(notes))])
-    heads = [head, "Patients (non-minor)", *map(view.named, names), "Note"]
-    if not any(row[-1].text for row in made):
-        heads, made = heads[:-1], [row[:-1] for row in made]
-    return Table(caption, heads, made, frozenset({len(names) + 2}))
+    for name in view.order(r["configuration"] for r in rows):
+        mine = (found.get((level, name), {}) for level in levels)
+        cells = (stacked({**r, "estimate": r.get("auc")}, 3) if r else Cell("") for r in mine)
+        made.append([configured(view, name), *cells])
+    return Table(caption, heads, made)
 
 
 def ablations_table(view: SeverityView) -> Table:

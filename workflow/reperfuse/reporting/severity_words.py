@@ -147,9 +147,8 @@ def consistency_sentences(view: SeverityView) -> list[str]:
         said.append(f"Of the paper's rows, {sum(paper)} of {len(paper)} pass.")
     if ours:
         failed = len(ours) - sum(ours)
-        said.append(
-            f"All {len(ours)} rows of ours pass." if not failed else f"Do not trust ours: {failed} rows fail."
-        )
+        passed = f"Ours pass ({len(ours)} of {len(ours)})."
+        said.append(f"Do not trust ours: {failed} of {len(ours)} rows fail." if failed else passed)
     return said
 
 
