@@ -1,4 +1,4 @@
-"""What the severity study makes of images that are poor, and of a training that is ended: rows of the catalogue of faults."""
+"""What the severity study makes of poor images, and of a training that is ended: rows of the catalogue of faults."""
 
 from __future__ import annotations
 

@@ -51,13 +51,13 @@ CONFIGURATIONS = {
 
 
 def write_masks(bids: Path, n: int, *, seed: int, without: tuple[str, ...] = ()) -> None:
-    """Write masks beside a table; those named have no NIHSS."""
+    """Write masks beside a table; every other patient, with a smaller lesion, is minor; those named have no NIHSS."""
     write_dataset(bids, range(n), seed=seed)
     head, *rows = (line.split("\t") for line in (bids / "participants.tsv").read_text().splitlines())
     place = head.index("nihss")
-    for row in rows:
-        if row[0] in without:
-            row[place] = "n/a"
+    for i, row in enumerate(rows):
+        grade = i % 5 if i % 2 == 0 else 5 + i % 13
+        row[place] = "n/a" if row[0] in without else str(grade)
     (bids / "participants.tsv").write_text("\n".join("\t".join(row) for row in [head, *rows]) + "\n")
 
 
@@ -157,8 +157,8 @@ def test_the_page_and_the_models_name_no_patient_and_no_place(judged: Path) -> N
     assert cards and not any("sub-" in path.read_text() or str(judged) in path.read_text() for path in cards)
 
 
-def test_a_second_run_does_nothing_nor_does_one_without_memory(workspace: Workspace) -> None:
-    assert not plan(workspace)
+def test_a_second_run_does_nothing_nor_does_one_without_memory(judged: Path, workspace: Workspace) -> None:
+    assert not plan(Workspace(judged))
     shutil.rmtree(workspace.path / ".snakemake")
     assert not plan(workspace)
 
