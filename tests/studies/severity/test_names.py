@@ -42,6 +42,7 @@ def test_the_defaults_hold_together() -> None:
         ({"hybrid": ["tractnet", "nihss_5a"]}, "which the label is cut from"),
         ({"hybrid": ["tractnet", "deficit"], "variable": "deficit"}, "which the label is cut from"),
         ({"hybrid": ["tractnet", "glucos"]}, "did you mean glucose\\?"),
+        ({"hybrid": ["age", "sex"]}, "names age, sex alone"),
         ({"hybrid": ["tractnet", "tici"]}, "tici \\(known at J1\\)"),
         ({"once": ["vti"], "networks": ["tractnet", "vit"]}, "did you mean vit\\?"),
         ({"variants": {"x": {"netwrk": {}}}}, "did you mean `network`"),

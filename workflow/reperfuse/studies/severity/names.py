@@ -168,8 +168,12 @@ def check(section: Section, available_at: Mapping[str, str]) -> None:
                     "configurations made of images alone."
                 )
     known = {name: variable.available_at for name, variable in STANDARD.items()} | dict(available_at)
-    clinical = hybrid_parts(section)[1]
+    members, clinical = hybrid_parts(section)
     _known(HYBRID, clinical, [*alone(section), *known], "configuration, and no variable of the tables")
+    if clinical and not members:
+        raise ConfigError(
+            f"`studies.severity.hybrid` names {', '.join(clinical)} alone; name a configuration that sees images, too."
+        )
     for name in clinical:
         if name == section["variable"] or "nihss" in name.lower():
             raise ConfigError(
