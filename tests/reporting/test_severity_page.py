@@ -135,14 +135,20 @@ def test_names_are_for_reading(view: SeverityView) -> None:
 
 def test_the_papers_rows_fail_and_ours_pass(view: SeverityView) -> None:
     paper, ours = (tables.consistency_table(view, ours=own) for own in (False, True))
-    assert [row[8].text for row in paper.rows] == ["fails", "fails"] and paper.rows[0][8].kind == "failed"
+    assert [row[8].text for row in paper.rows] == ["fails"] * 4 and paper.rows[0][8].kind == "failed"
     assert [row[8].text for row in ours.rows] == ["passes"] and ours.rows[0][7].text == "1.0e-16"
-    assert [row[7].text for row in paper.rows] == ["0.047", "0.035"]
+    assert [row[7].text for row in paper.rows][:2] == ["0.0470", "0.0350"]
     said = consistency_sentences(view)
-    assert "No row of the paper passes" in said[0] and "Ours pass (1 of 1)" in said[1]
+    assert (
+        "AMC passes under no definition: under any single one, some value is off by 0.047 or more" in said[0]
+    )
+    assert "with a definition for each value, by 0.0010" in said[0] and said[1].startswith(
+        "The paper's row of SOOP"
+    )
+    assert said[2].startswith("Its values are then not") and said[3] == "Ours pass (1 of 1)."
     ill = [{**row, "passes": "1" if row["source"] == "paper" else "0"} for row in view.consistency]
     said = consistency_sentences(replace(view, consistency=ill))
-    assert "2 of 2 pass" in said[0] and "Do not trust ours: 1 of 1" in said[1]
+    assert "AMC passes (macro, each its own)" in said[0] and "Do not trust ours: 1 of 1" in said[-1]
 
 
 def test_bands_and_cuts_are_columns(view: SeverityView) -> None:
@@ -298,7 +304,7 @@ def test_the_results_are_written_from_the_tables_alone(
     assert "Written by `make soop-severity`" in text and f"**{STAMP}**" in text
     assert "| no image of J0 | 2 |" in text and "primary comparison" in text.lower()
     pooled = view.estimate(FIRST, "auc", "pooled")["estimate"]
-    assert f"{float(pooled):.3f}" in text and "No row of the paper passes" in text
+    assert f"{float(pooled):.3f}" in text and "passes under no definition" in text
     lines = text.splitlines()
     for above, below in pairwise(lines):
         if above.startswith("|") and below.startswith("|"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +34,7 @@ from reperfuse.reporting.study_words import (
     power_sentences,
     primary_sentences,
 )
+from reperfuse.reporting.voxel_tables import leakage_table
 
 FIGURES: Figures = {
     "fold_spread": (study_plots.fold_spread, "metrics-by-fold.tsv"),
@@ -56,6 +57,7 @@ class SeverityParts(Parts):
     figures: ClassVar[Figures] = FIGURES
     readings: ClassVar[Mapping[str, Sequence[str]]] = READINGS
     pictures: ClassVar[type[Cases]] = Looks
+    audit: ClassVar[Callable[..., tables.Table]] = staticmethod(leakage_table)
 
     view: SeverityView
 

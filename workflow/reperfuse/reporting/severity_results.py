@@ -23,7 +23,7 @@ def body(view: SeverityView) -> list[str]:
         "Primary comparison": ([" ".join([*primary_sentences(view, "AUC"), *power_sentences(view)])], []),
         "Each cross-validation": (
             [*against_volume(view), POOLED],
-            [severity.crossval_table(view), *severity.compared_tables(view)],
+            [severity.crossval_table(view), *severity.against_tables(view)],
         ),
         "Beside the paper": ([], [tables.paper_table(view), severity.reported_table(view)]),
         "By lesion volume": ([], [severity.volume_table(view)]),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reperfuse.core.tables import Row
 from reperfuse.reporting.pages import number, to_float
 from reperfuse.reporting.severity_view import SeverityView
+from reperfuse.reporting.severity_words import AVERAGE
 from reperfuse.reporting.study_tables import Cell, Table, cell, compared_table, configured, estimated, stacked
-from reperfuse.reporting.study_view import METRIC_NAMES, NOT_ESTIMABLE, count, mean_sd, readable, signed
+from reperfuse.reporting.study_view import CV, METRIC_NAMES, NOT_ESTIMABLE, count, mean_sd, readable, signed
 from reperfuse.reporting.voxel_tables import listed
 
 CUT = {"0.5": "0.5", "youden": "Youden's"}
-AVERAGE = {"positive": "positive class", "any": "each its own"}
 AVERAGED = "sensitivity specificity ppv npv f1 accuracy auc_scores auc_labels".split()
 HEADS = {**METRIC_NAMES, "auc_scores": "AUC of scores", "auc_labels": "AUC of labels"}
 
@@ -49,14 +50,25 @@ def crossval_table(view: SeverityView) -> Table:
 
 def compared_tables(view: SeverityView) -> list[Table]:
     """Return every test of every comparison, a table for each cross-validation."""
-    return [
-        compared_table(
-            view,
-            view.on(split).internal_comparisons,
-            f"Differences in AUC, {view.n_folds(split)} folds",
-        )
-        for split in view.crossvals
-    ]
+    made = []
+    for split in view.crossvals:
+        rows = view.on(split).internal_comparisons
+        table = compared_table(view, rows, f"Differences in AUC, {view.n_folds(split)} folds")
+        made.append(replace(table, folded=split != CV))
+    return made
+
+
+def against_tables(view: SeverityView) -> list[Table]:
+    """Return each configuration against the comparator by the tests over folds, a table for each cross-validation."""
+    made = []
+    for split in view.crossvals:
+        rows = [
+            r
+            for r in view.on(split).internal_comparisons
+            if r["second"] in view.primary[1:] and r.get("test") in ("corrected_t", "corrected_t_repeats")
+        ]
+        made.append(compared_table(view, rows, f"Paired differences in AUC, {view.n_folds(split)} folds"))
+    return made
 
 
 def averages_table(view: SeverityView, names: Sequence[str], *, folded: bool) -> Table:
@@ -123,7 +135,7 @@ def _distance(text: object) -> str:
     found = to_float(text)
     if found is None:
         return NOT_ESTIMABLE
-    return f"{found:.1e}" if 0 < found < 0.001 else number(found, 3)
+    return f"{found:.1e}" if 0 < found < 0.001 else number(found, 4)
 
 
 def thresholds_table(view: SeverityView) -> Table:
@@ -175,7 +187,12 @@ def ablations_table(view: SeverityView) -> Table:
     """Return each variant of the network beside it as declared."""
     rows = [
         [
-            Cell(r["variant"].replace("_", " "), None, "", r["configuration"]),
+            Cell(
+                r["variant"].replace("_", " "),
+                None,
+                "" if r.get("difference") else "counts",
+                r["configuration"],
+            ),
             Cell(
                 mean_sd({"estimate": r.get("auc_fold_mean"), "fold_sd": r.get("auc_fold_sd")}),
                 r.get("auc_fold_mean"),
@@ -280,5 +297,29 @@ def seen_summary_table(view: SeverityView) -> Table:
 
 
 def reported_table(view: SeverityView) -> Table:
-    """Return the paper's values as they are printed, with what they were measured on."""
-    return listed(view.reported, "Every value of the paper, and what it was measured on", folded=True)
+    """Return the paper's values, what they were measured on, and ours."""
+    estimators = {"fold_mean": "mean over folds", "pooled": "pooled", "repeats": "mean over repeats"}
+    rows = [
+        [
+            Cell(r.get("cohort", "")),
+            configured(view, r["configuration"]),
+            Cell(HEADS.get(r["metric"], readable(r["metric"]).capitalize())),
+            Cell(r.get("paper", "")),
+            estimated(r, 3, "ours") if r.get("ours") else Cell(""),
+            Cell(" ".join(filter(None, (r.get("split", ""), estimators.get(r.get("estimator", ""), ""))))),
+            Cell(r.get("note", "")),
+        ]
+        for r in view.reported
+    ]
+    heads = (
+        "Cohort of the paper",
+        "Configuration",
+        "Measure",
+        "Paper",
+        "Ours (95 % CI)",
+        "Ours is of",
+        "Note",
+    )
+    return Table(
+        "Every value of the paper, and what it was measured on", heads, rows, frozenset({1, 2, 5, 6}), True
+    )
