@@ -21,7 +21,7 @@ from reperfuse.imaging.volume import Volume, write_volume
 from reperfuse.reporting import severity_tables as tables
 from reperfuse.reporting.heat import heat_pictures
 from reperfuse.reporting.pages import RESEARCH_USE
-from reperfuse.reporting.severity_maps import read_maps, shown
+from reperfuse.reporting.severity_maps import read_maps, seen_summary_table, seen_table, shown
 from reperfuse.reporting.severity_page import FIGURES, SeverityParts
 from reperfuse.reporting.severity_view import SeverityView, read_severity_view
 from reperfuse.reporting.severity_words import against_volume, consistency_sentences, seen_sentences
@@ -185,11 +185,11 @@ def test_what_the_maps_show_is_held_against_chance(view: SeverityView, tmp_path:
     hidden = read_severity_view(write(tmp_path, plausible(circular=True)))
     said = " ".join(seen_sentences(hidden))
     assert said.count("shown the lesion mask itself") == 1 and "Pointing" not in said and "Stability" in said
-    assert [row[0].text for row in tables.seen_summary_table(hidden).rows] == [
+    assert [row[0].text for row in seen_summary_table(hidden).rows] == [
         "share of the map outside the brain",
         "correlation between the networks of a fold",
     ]
-    assert tables.seen_table(hidden).rows[0][5].text == ""
+    assert seen_table(hidden).rows[0][5].text == ""
 
 
 def test_the_shown_are_pictures_with_the_lesion(made: Path, view: SeverityView) -> None:

@@ -1,4 +1,4 @@
-"""Grad-CAM of single patients on the severity study's page."""
+"""Where the network looked, on the severity study's page: pictures of single patients, and tables."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from reperfuse.imaging.reader import read_present
 from reperfuse.imaging.volume import Volume
 from reperfuse.reporting.heat import UNDER, gradient, heat_pictures
 from reperfuse.reporting.pages import fragment, is_page_name, number, to_float
+from reperfuse.reporting.severity_view import SeverityView
 from reperfuse.reporting.study_saliency import Cases
-from reperfuse.reporting.study_view import StudyView
+from reperfuse.reporting.study_tables import Cell, Table, cell, stacked
+from reperfuse.reporting.study_view import StudyView, readable
 
 VISIT = "J0"
 END = "_map.nii.gz"
@@ -90,3 +92,54 @@ class Looks(Cases):
             "covered": self.put(drawn.covered),
             "file": f"{self.folder}/{row['file']}",
         }
+
+
+def seen_table(view: SeverityView) -> Table:
+    """Return each patient whose map was made, and what was measured of it."""
+    words = {"1": "yes", "0": "no"}
+    rows = [
+        [
+            Cell(r["participant_id"]),
+            Cell(r.get("fold", "")),
+            Cell(words.get(r.get("y_true", ""), "")),
+            cell(r.get("y_score"), 2),
+            Cell({"1": "right", "0": "wrong"}.get(r.get("correct", ""), "")),
+            Cell(words.get(r.get("pointing_hit", ""), "")),
+            *(
+                cell(r.get(key), digits) if r.get(key) else Cell("")
+                for key, digits in (
+                    ("pointing_chance", 3), ("energy", 3), ("energy_chance", 3),
+                    ("share_outside_brain", 3), ("stability", 2),
+                )
+            ),
+        ]
+        for r in view.saliency
+    ]  # fmt: skip
+    heads = "Patient|Fold|Non-minor|Predicted|Prediction|Points at the lesion|By chance|Energy in the lesion|By chance"
+    heads += "|Outside the brain|Stability"
+    return Table("Each patient's map", heads.split("|"), rows, frozenset({1, 2, 4, 5}), folded=True)
+
+
+def seen_summary_table(view: SeverityView) -> Table:
+    """Return the mean of each measure beside chance."""
+    names = {
+        "pointing_hit": "strongest place in or near the lesion",
+        "energy": "share of the map in the lesion",
+        "share_outside_brain": "share of the map outside the brain",
+        "stability": "correlation between the networks of a fold",
+    }
+    compared = {"difference": "difference", "ratio": "ratio", "mean": "mean"}
+    rows = [
+        [
+            Cell(names.get(r["measure"], readable(r["measure"]))),
+            cell(r.get("n"), 0),
+            cell(r.get("mean"), 3),
+            cell(r.get("chance"), 3) if r.get("chance") else Cell(""),
+            Cell(compared.get(r.get("compared", ""), "")),
+            stacked({**r, "estimate": r.get("value")}, 3),
+        ]
+        for r in view.saliency_summary
+        if to_float(r.get("n"))
+    ]
+    heads = ("Measure", "Patients", "Mean", "By chance", "Compared as", "Value (95 % CI)")
+    return Table("What the maps show, beside chance", heads, rows, frozenset({4}))

@@ -14,7 +14,7 @@ from reperfuse.reporting import severity_tables as severity
 from reperfuse.reporting import study_listing as listing
 from reperfuse.reporting import study_tables as tables
 from reperfuse.reporting.pages import Section, fragment
-from reperfuse.reporting.severity_maps import Looks
+from reperfuse.reporting.severity_maps import Looks, seen_summary_table, seen_table
 from reperfuse.reporting.severity_view import SeverityView
 from reperfuse.reporting.severity_words import (
     CALIBRATED,
@@ -159,8 +159,8 @@ class SeverityParts(Parts):
         part = self._part(
             "Where the network looked",
             "saliency",
-            severity.seen_summary_table(view),
-            severity.seen_table(view),
+            seen_summary_table(view),
+            seen_table(view),
             # Without maps there is nothing to make random.
             figure="randomised" if view.saliency else "",
             absent="No map of where a network looked was made: none was asked for, or the first network has no maps of "

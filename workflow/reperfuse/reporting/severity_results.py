@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reperfuse.reporting import severity_tables as severity
 from reperfuse.reporting import study_listing as listing
 from reperfuse.reporting import study_tables as tables
+from reperfuse.reporting.severity_maps import seen_summary_table
 from reperfuse.reporting.severity_view import SeverityView
 from reperfuse.reporting.severity_words import (
     CALIBRATED,
@@ -19,13 +22,15 @@ from reperfuse.reporting.study_words import external_sentences, power_sentences,
 
 def body(view: SeverityView) -> list[str]:
     """Return what stands between the title and what was assumed; a part that nothing fills is left out."""
+    # Of the other measures it is not known what they are of: see the check.
+    alike = replace(view, reported=[r for r in view.reported if r["metric"] == "auc"])
     parts: dict[str, tuple[list[str], list[tables.Table]]] = {
         "Primary comparison": ([" ".join([*primary_sentences(view, "AUC"), *power_sentences(view)])], []),
         "Each cross-validation": (
             [*against_volume(view), POOLED],
             [severity.crossval_table(view), *severity.against_tables(view)],
         ),
-        "Beside the paper": ([], [tables.paper_table(view), severity.reported_table(view)]),
+        "Beside the paper": ([], [tables.paper_table(view), severity.reported_table(alike)]),
         "By lesion volume": ([], [severity.volume_table(view)]),
         "Other cuts": ([], [severity.cuts_table(view)]),
         "Averages and consistency": (
@@ -39,7 +44,7 @@ def body(view: SeverityView) -> list[str]:
         "External cohorts": (external_sentences(view), tables.external_tables(view.elsewhere())),
         "Ablations": ([], [severity.ablations_table(view)]),
         "Subgroups": ([], [listing.subgroups_table(view.bands(volume=False))]),
-        "Where the network looked": (seen_sentences(view), [severity.seen_summary_table(view)]),
+        "Where the network looked": (seen_sentences(view), [seen_summary_table(view)]),
         "Limitations": ([f"- {one}" for one in LIMITS], []),
     }
     lines = tables.markdown(severity.left_out_tables(view)[0], view)
