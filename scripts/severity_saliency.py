@@ -9,6 +9,7 @@ from reperfuse.core.records import by_patient
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.imaging.network_grid import Grid
+from reperfuse.imaging.reader import read_made
 from reperfuse.learning.device import choose_device
 from reperfuse.studies import shown
 from reperfuse.studies.severity import bundle, inputs, map_measures, names, places, saliency
@@ -24,7 +25,8 @@ with job:
     grid = Grid.of(section["grid"])
     if section["space"] == "template":
         carry = shown.mappers(records, job.files_of("normalise"))
-        place_of = places.template(drawn_on, records, carry, grid)
+        image, brain = map(read_made, given.template)
+        place_of = places.template(drawn_on, records, carry, grid, image=image, brain=brain)
     else:
         place_of = places.native(drawn_on, records, grid)
     about = job.sidecar()

@@ -119,6 +119,7 @@ rule severity_saliency:
     input:
         records=records_of(SEVERITY_EXPLAINED),
         shown=severity_inputs_of(GRADED),
+        template=TEMPLATE_IMAGES if SEVERITY["space"] == "template" else [],
         models=[out(f"severity/models/{trial}/index.json") for trial in FREEZING_TRIALS],
         predictions=[work(f"severity/{trial}/predictions.tsv") for trial in FREEZING_TRIALS],
     output:

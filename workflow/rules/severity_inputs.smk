@@ -88,6 +88,7 @@ SEVERITY_JUDGED = [
     ("cohort", "severity_score"),
     *severity_seen([*GRADED, *UNGRADED]),
 ]
+TEMPLATE_IMAGES = [work(f"template/{name}.nii.gz") for name in ("t1w", "brain")]
 # Explanations are drawn on the patient's own images, or on the template's.
 SEVERITY_DRAWN_ON = severity_steps(GRADED, "prepare", "register", "normalise", "lesions")
 SEVERITY_EXPLAINED = [

@@ -17,6 +17,7 @@ from reperfuse.core.files import read_json
 from reperfuse.evaluation.interface import Prediction
 from reperfuse.imaging.network_grid import Grid
 from reperfuse.imaging.reader import read_made
+from reperfuse.imaging.template import mni152
 from reperfuse.imaging.volume import Volume, verify, write_volume
 from reperfuse.networks.tractnet import TractNet, TractNetSettings
 from reperfuse.studies.explained import END
@@ -329,7 +330,9 @@ def test_in_the_template_the_lesion_is_carried_and_kept_beside_the_map(shown: di
         return mask
 
     section = {**SECTION, "space": "template", "channels": ["lesion"]}
-    place = places.template(shown, {}, {"sub-a": to_template}, Grid.of(section["grid"]))
+    image, brain = mni152(resolution_mm=2)
+    grid = Grid.of(section["grid"])
+    place = places.template(shown, {}, {"sub-a": to_template}, grid, image=image, brain=brain)
     mine = place("sub-a")
     assert mine.in_template and mine.lesion is not None
     ml = images()["lesion"].data.sum() * 0.016

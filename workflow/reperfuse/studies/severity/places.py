@@ -14,14 +14,13 @@ from reperfuse.imaging import network_grid
 from reperfuse.imaging.grids import invert, resample
 from reperfuse.imaging.network_grid import Grid
 from reperfuse.imaging.reader import read_made
-from reperfuse.imaging.template import NAME, mni152
 from reperfuse.imaging.volume import Volume
 from reperfuse.studies.shown import Shown, ToTemplate, carried
 
 VISIT = "J0"
 # What a map lies over, the best first.
 UNDER = ("trace", "adc")
-TEMPLATE_MM = 2
+TEMPLATE = "bids::work/template/t1w.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,9 @@ def template(
     records: Mapping[str, Mapping[str, Mapping[str, Any]]],
     carry: Mapping[str, ToTemplate],
     grid: Grid,
+    *,
+    image: Volume,
+    brain: Volume,
 ) -> Callable[[str], Place]:
     """Return participant_id → place on the template, of those whose network input lies around its middle.
 
@@ -93,8 +95,9 @@ def template(
         As for `native`.
     carry : mapping
         participant_id → what brings an image to the template.
+    image, brain : Volume
+        The template.
     """
-    image, brain = mni152(resolution_mm=TEMPLATE_MM)
     matrix = invert(image.affine) @ network_grid.input_to_mm(grid, None)
 
     def place_of(who: str) -> Place:
@@ -108,7 +111,7 @@ def template(
         if lesion is not None:
             mask = lesion.like(lesion.data > 0.5)
             lesion = resample(mask, image, np.eye(4), interpolation="nearest")
-        return Place(image, brain, lesion, matrix, NAME, True)
+        return Place(image, brain, lesion, matrix, TEMPLATE, True)
 
     return place_of
 
