@@ -96,6 +96,7 @@ def _moved(
     pulled = functional.grid_sample(torch.cat([images, inside], dim=1), grid, align_corners=False)
     found, weight = pulled[:, : images.shape[1]], pulled[:, images.shape[1] :]
     # Background counted as 0 in the mean would draw a dark rim that no patient has.
+    found[:, ~measured] = found[:, ~measured].clamp(0.0, 1.0)  # the weights' sum may exceed 1 by rounding
     found[:, measured] = torch.where(weight >= 0.5, found[:, measured] / weight.clamp_min(0.5), 0.0)
     return found
 
