@@ -16,10 +16,10 @@ from reperfuse.studies.severity.augmentation import augmented
 
 CHANNELS, SPACING = ("trace", "adc", "lesion"), (5.0, 2.0, 1.5)
 NOTHING: dict[str, Any] = {
-    "rotation_deg": 0.0, "scale": 0.0, "shift_mm": 0.0, "gamma": 0.0, "noise": 0.0, "bias": 0.0, "dropout": 0.0,
-    "flip": False,
+    "rotation_deg": 0.0, "scale": 0.0, "shift_mm": 0.0, "elastic_mm": 0.0, "gamma": 0.0, "noise": 0.0, "bias": 0.0,
+    "dropout": 0.0, "flip": False,
 }  # fmt: skip
-GEOMETRY = {"rotation_deg": 20.0, "scale": 0.2, "shift_mm": 8.0}
+GEOMETRY = {"rotation_deg": 20.0, "scale": 0.2, "shift_mm": 8.0, "elastic_mm": 4.0}
 INTENSITY = {"gamma": 0.3, "noise": 0.2, "bias": 0.3}
 
 
@@ -145,3 +145,13 @@ def test_a_blanked_box_is_an_eighth_of_each_edge_in_all_channels() -> None:
     assert 5 <= int((some == 0).any(dim=(1, 2, 3, 4)).sum()) <= 26
     tiny = run(torch.ones(3, 1, 2, 3, 1), channels=("lesion",), dropout=1.0)
     assert ((tiny == 0).sum(dim=(1, 2, 3, 4)) == 1).all()
+
+
+def test_elastic_shifts_are_in_mm_and_differ_within_an_image() -> None:
+    points = torch.zeros(30, 2, 14, 40, 44)
+    points[:, 0, 6:8, 8:12, 20:24] = 1
+    points[:, 1, 6:8, 28:32, 20:24] = 1
+    found = run(points, channels=("lesion", "lesion"), elastic_mm=6.0)
+    moved = np.array([[centre(one[k]) - centre(points[0, k]) for k in (0, 1)] for one in found])
+    assert np.abs(moved).max() < 6.5 and (np.abs(moved).max(axis=(0, 1)) > 2.0).all()
+    assert np.abs(moved[:, 0] - moved[:, 1]).max() > 3

@@ -15,19 +15,32 @@ from reperfuse.core.errors import ConfigError
 from reperfuse.core.settings import fill, load_schema
 from reperfuse.evaluation.discrimination import auc
 from reperfuse.learning import training as loop
+from reperfuse.learning.batches import cut, size_of
 from reperfuse.studies.severity import imaged
+from reperfuse.studies.severity.architectures import logit_of
 from reperfuse.studies.severity.imaged import Imaging, build, effective
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "workflow/schemas"
 SHAPE, N = (8, 9, 10), 24
 QUICK = {"epochs": 2, "batch": 5, "warmup": 0, "lr": 0.003, "label_smoothing": 0.0}
 SMALL = {"widths": [4, 4, 8, 8], "heads": [1, 1, 2, 2], "d_state": 4, "dropout": 0.0, "blocks": 1}
-STILL = {"rotation_deg": 0, "scale": 0, "shift_mm": 0, "gamma": 0, "noise": 0, "bias": 0, "dropout": 0}
+STILL = {
+    "rotation_deg": 0,
+    "scale": 0,
+    "shift_mm": 0,
+    "elastic_mm": 0,
+    "gamma": 0,
+    "noise": 0,
+    "bias": 0,
+    "dropout": 0,
+}
 
 
-def own(network: dict | None = None, augmentation: dict | None = None, **training: Any) -> dict[str, Any]:
+def own(
+    network: dict | None = None, augmentation: dict | None = None, channel: str = "trace", **training: Any
+) -> dict[str, Any]:
     asked = {
-        "channels": ["trace"], "grid": {"shape": list(SHAPE), "spacing_mm": [8, 8, 8]},
+        "channels": [channel], "grid": {"shape": list(SHAPE), "spacing_mm": [8, 8, 8]},
         "network": {**SMALL, **(network or {})}, "training": {**QUICK, **training},
         "augmentation": STILL if augmentation is None else augmentation,
     }  # fmt: skip
@@ -108,16 +121,16 @@ def test_every_patient_is_seen_once_and_nobody_alone(n: int, batch: int, epoch: 
     rows, grades = np.arange(3, n + 3), np.arange(n + 3, dtype=np.float32)
     one = Imaging(torch.nn.Linear(1, 1), images, rows, np.zeros(n + 3, np.int64), grades, own(batch=batch), 5)
     found = list(one.batches(epoch))
-    sizes = [len(grade) for _, _, grade in found]
-    assert sorted(torch.cat([grade for _, _, grade in found]).tolist()) == rows.tolist()
+    sizes = [len(grade) for _, _, grade, _ in found]
+    assert sorted(torch.cat([grade for _, _, grade, _ in found]).tolist()) == rows.tolist()
     assert max(sizes) - min(sizes) <= 1 and (min(sizes) > 1 or batch == 1) and max(sizes) <= max(batch, 3)
-    for shown, _, grade in found:
+    for shown, _, grade, _ in found:
         assert shown.dtype == torch.float32 and torch.equal(shown[:, 0, 0, 0, 0], grade)
 
 
 def test_order_and_augmentation_differ_between_epochs() -> None:
     one = task()
-    first, second = (torch.cat([grades for _, _, grades in one.batches(epoch)]) for epoch in (0, 1))
+    first, second = (torch.cat([grades for _, _, grades, _ in one.batches(epoch)]) for epoch in (0, 1))
     assert not torch.equal(first, second)
     one.settings = own(augmentation={"noise": 0.5})
     torch.manual_seed(0)
@@ -139,7 +152,7 @@ class Says(torch.nn.Module):
 def loss(outputs: torch.Tensor, y: np.ndarray, grades: np.ndarray, **training: Any) -> float:
     labels, images = y.astype(np.int64), np.zeros((len(y), 1, 1, 1, 1), np.float16)
     one = Imaging(Says(outputs), images, np.arange(len(y)), labels, grades, own(**training), 1)
-    batch = torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(grades)
+    batch = torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(grades), torch.zeros(len(y))
     return float(one.loss(one.module, batch))
 
 
@@ -166,12 +179,9 @@ def test_the_loss_is_what_it_says() -> None:
 def test_the_loss_of_a_divided_batch_is_the_mean_of_its_parts() -> None:
     one = task(graded=0.4)
     one.module.eval()
-    images, labels, grades = next(iter(one.batches(0)))
-    whole = one.loss(one.module, (images, labels, grades))
-    parts = [
-        one.loss(one.module, (images[i : i + 1], labels[i : i + 1], grades[i : i + 1]))
-        for i in range(len(labels))
-    ]
+    batch = next(iter(one.batches(0)))
+    whole = one.loss(one.module, batch)
+    parts = [one.loss(one.module, cut(batch, slice(i, i + 1))) for i in range(size_of(batch))]
     assert whole.item() == pytest.approx(torch.stack(parts).mean().item(), rel=1e-4)
 
 
@@ -240,11 +250,11 @@ def test_where_the_score_alone_is_learnt_the_cut_is_kept_with_the_weights(tmp_pa
     again = build("tractnet", chosen, 1, SHAPE)
     again.load_state_dict(module.state_dict())
     outputs = torch.tensor([[0.0, 9.0, float(module.get_buffer("cut"))], [9.0, 0.0, 5.0]])
-    said = imaged.logit_of(outputs, again)
+    said = logit_of(outputs, again)
     assert said[0] == 0 and said[1] > 1
     plain = build("tractnet", own(), 1, SHAPE)
     assert "cut" not in plain.state_dict() and imaged.class_index(own()) == 1
-    assert torch.equal(imaged.logit_of(outputs, plain), torch.tensor([9.0, -9.0]))
+    assert torch.equal(logit_of(outputs, plain), torch.tensor([9.0, -9.0]))
 
 
 def test_the_cut_lies_between_the_classes_in_units_of_the_member() -> None:
@@ -272,3 +282,58 @@ def test_one_inner_fold_is_an_error(tmp_path: Path) -> None:
     images, y, grade, _ = cohort(6)
     with pytest.raises(ValueError, match="expected at least two"):
         fitted(tmp_path, (images, y, grade, np.zeros(6, int)))
+
+
+def masks(n: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cubes that are as large as the stroke is severe, anywhere."""
+    rng = np.random.default_rng(2)
+    edge = rng.integers(0, 6, n)
+    images = np.zeros((n, 1, *SHAPE), np.float16)
+    for image, size in zip(images, edge, strict=True):
+        s, r, c = (rng.integers(0, one - size + 1) for one in SHAPE)
+        image[0, s : s + size, r : r + size, c : c + size] = 1
+    grade = np.clip(3 * edge + rng.integers(-2, 3, n), 0, 42)
+    return images, (grade > 6).astype(int), grade, np.arange(n) % 3
+
+
+@pytest.mark.parametrize("graded", [0.0, 0.5, 1.0])
+def test_a_network_that_adds_to_the_volume_begins_with_what_the_volume_says(
+    graded: float, tmp_path: Path
+) -> None:
+    images, y, _, inner = masks()
+    chosen = own(channel="lesion", epochs=1, lr=1e-9, graded=graded, volume=True)
+    found = fitted(tmp_path, masks(), settings=chosen, channels=["lesion"])
+    volumes = np.log1p(images.astype(float).sum(axis=(1, 2, 3, 4)) * 0.512)
+    for fold, module in enumerate(found.modules):
+        held = inner == fold
+        assert np.corrcoef(found.oof[held], volumes[held])[0, 1] > 0.9999
+        below, above = (volumes[~held & (y == one)].mean() for one in (0, 1))
+        assert below < np.interp(0, np.sort(found.oof[held]), np.sort(volumes[held])) < above
+        again = build("tractnet", chosen, 1, SHAPE)
+        again.load_state_dict(module.state_dict())
+        assert torch.equal(again.get_buffer("by_volume"), module.get_buffer("by_volume"))
+    learnt = fitted(
+        tmp_path, masks(), settings=own(channel="lesion", epochs=3, graded=graded, volume=True),
+        channels=["lesion"],
+    )  # fmt: skip
+    assert not np.allclose(learnt.oof, found.oof, atol=1e-3)
+
+
+def test_mixed_samples_are_shares_of_two_and_the_loss_takes_them() -> None:
+    one = task(8, mixup=0.4)
+    one.images = np.broadcast_to(one.labels[:, None, None, None, None], (8, 1, 2, 2, 2)).astype(np.float16)
+    one.settings["training"]["batch"] = 8
+    torch.manual_seed(0)
+    images, labels, grades, _ = next(iter(one.batches(0)))
+    torch.testing.assert_close(images.mean(dim=(1, 2, 3, 4)), labels, atol=1e-3, rtol=0)
+    assert ((labels > 0) & (labels < 1)).any() and grades.min() >= one.grades.min()
+    rng = np.random.default_rng(0)
+    outputs, share = torch.from_numpy(rng.normal(size=(4, 2))), np.array([0.0, 0.25, 0.75, 1.0])
+    logp = torch.log_softmax(outputs, 1).numpy()
+    expected = -((1 - share) * logp[:, 0] + share * logp[:, 1]).mean()
+    settings_ = own(class_weights=False)
+    it = Imaging(
+        Says(outputs), np.zeros((4, 1, 1, 1, 1)), np.arange(4), share.astype(int), share, settings_, 1
+    )
+    batch = (torch.zeros(4, 1, 1, 1, 1), torch.from_numpy(share), torch.zeros(4), torch.zeros(4))
+    assert it.loss(it.module, batch).item() == pytest.approx(expected, rel=1e-6)

@@ -51,7 +51,14 @@ def test_an_unknown_key_is_told_with_the_nearest(variant: dict, name: str, neare
 
 
 def test_an_unknown_variant_and_a_channel_that_the_study_lacks_are_told() -> None:
-    with pytest.raises(ConfigError, match="`smal` .* did you mean `small`"):
+    with pytest.raises(ConfigError, match=r"`smal` .* did you mean `small`"):
         effective(section(small={}), "smal")
-    with pytest.raises(ConfigError, match="`lesion` is not a key of .*channels"):
+    with pytest.raises(ConfigError, match=r"`lesion` is not a key of .*channels"):
         effective(section(v={"channels": ["lesion"]}), "v")
+
+
+def test_the_volume_of_a_lesion_that_is_not_shown_is_told() -> None:
+    with pytest.raises(ConfigError, match="shows no lesion; add it to `channels`"):
+        effective(section(v={"training": {"volume": True}}), "v")
+    asked = {"channels": ["lesion"], "training": {"volume": True}}
+    assert effective(fill(asked, load_schema(SCHEMAS, "severity")), None)["training"]["volume"] is True

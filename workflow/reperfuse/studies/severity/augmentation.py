@@ -10,8 +10,10 @@ from torch.nn import functional
 
 from reperfuse.imaging.network_grid import CLIP_SD
 
-# Points along each axis from which a smooth bias field is drawn; the share of each edge that a blanked box has.
-BIAS_POINTS, BOX_SHARE = 3, 8
+# Points along each axis from which smooth fields of bias and of shifts are drawn.
+BIAS_POINTS, ELASTIC_POINTS = 3, 4
+# What part of each edge a blanked box has.
+BOX_SHARE = 8
 
 
 def augmented(
@@ -22,6 +24,7 @@ def augmented(
     rotation_deg: float,
     scale: float,
     shift_mm: float,
+    elastic_mm: float,
     gamma: float,
     noise: float,
     bias: float,
@@ -43,6 +46,8 @@ def augmented(
         Of slices, rows, columns.
     rotation_deg, scale, shift_mm : float
         Largest rotation about each axis, change of size, and shift along each axis; of all channels alike.
+    elastic_mm : float
+        Largest shift along each axis at 4×4×4 points; smooth between them.
     gamma : float
         Largest log of the exponent of an image relative to its mean.
     noise : float
@@ -56,8 +61,9 @@ def augmented(
     """
     measured = torch.tensor([name != "lesion" for name in channels], device=images.device)
     found = images
-    if rotation_deg or scale or shift_mm or flip:
-        found = _moved(found, measured, _affine(len(images), rotation_deg, scale, shift_mm, flip), spacing_mm)
+    if rotation_deg or scale or shift_mm or elastic_mm or flip:
+        affine = _affine(len(images), rotation_deg, scale, shift_mm, flip)
+        found = _moved(found, measured, affine, elastic_mm, spacing_mm)
     if measured.any() and (gamma or noise or bias):
         found = torch.where(
             measured[:, None, None, None] & (found > 0), _changed(found, gamma, noise, bias), found
@@ -85,13 +91,23 @@ def _affine(n: int, rotation_deg: float, scale: float, shift_mm: float, flip: bo
 
 
 def _moved(
-    images: Tensor, measured: Tensor, affine: tuple[Tensor, Tensor], spacing_mm: Sequence[float]
+    images: Tensor,
+    measured: Tensor,
+    affine: tuple[Tensor, Tensor],
+    elastic_mm: float,
+    spacing_mm: Sequence[float],
 ) -> Tensor:
     matrix, shift = affine
     # affine_grid knows half the field of view as 1, along columns, rows and slices.
     half = torch.tensor([n * mm / 2 for n, mm in zip(images.shape[2:], spacing_mm, strict=True)]).flip(0)
     theta = torch.cat([matrix * half[None, None, :] / half[None, :, None], (shift / half)[:, :, None]], dim=2)
     grid = functional.affine_grid(theta.to(images), list(images.shape), align_corners=False)
+    if elastic_mm:
+        drawn = (
+            elastic_mm * (2 * torch.rand(len(images), 3, *[ELASTIC_POINTS] * 3) - 1) / half.view(3, 1, 1, 1)
+        )
+        smooth = functional.interpolate(drawn, images.shape[2:], mode="trilinear", align_corners=True)
+        grid = grid + smooth.permute(0, 2, 3, 4, 1).to(images)
     inside = (images[:, measured] > 0).to(images)
     pulled = functional.grid_sample(torch.cat([images, inside], dim=1), grid, align_corners=False)
     found, weight = pulled[:, : images.shape[1]], pulled[:, images.shape[1] :]

@@ -1,4 +1,4 @@
-"""Networks of the severity study: built, trained once without each inner fold, and their mean as prediction."""
+"""Networks of the severity study, trained once without each inner fold, and their mean as prediction."""
 
 from __future__ import annotations
 
@@ -15,100 +15,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reperfuse.core.errors import ConfigError
 from reperfuse.core.seeds import seed_of
 from reperfuse.learning.training import train
-from reperfuse.networks.vit import VisionTransformer
+from reperfuse.studies.severity.architectures import (
+    build,
+    class_index,
+    logit_of,
+    rule_by_volume,
+    volumes_of,
+    with_volume,
+)
 from reperfuse.studies.severity.augmentation import augmented
 from reperfuse.studies.severity.variants import effective
 
 __all__ = ["Imaged", "build", "class_index", "effective", "fit"]
 Array = np.ndarray
 Settings = Mapping[str, Any]
+# Images, labels, grades, logs of volumes.
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 # Steps between checkpoints.
 EVERY = 100
-# MONAI's networks halve their input five times.
-SMALLEST = 32
-# Small enough for a few hundred patients; Dosovitskiy's smallest has four times these weights and more.
-VIT: dict[str, Any] = {"patches": 8, "width": 192, "layers": 6, "heads": 6, "dropout": 0.1}
-
-
-class Padded(nn.Module):
-    """A network whose input is filled up with zeros, alike on both sides, to `SMALLEST` voxels along each axis."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return what the network says of the input."""
-        lacking = [max(0, SMALLEST - n) for n in reversed(x.shape[2:])]
-        padding = [one for n in lacking for one in (n // 2, n - n // 2)]
-        logits: Tensor = self.network(functional.pad(x, padding))
-        return logits
-
-
-def build(name: str, settings: Settings, in_channels: int, shape: Sequence[int]) -> nn.Module:
-    """Return an untrained network, (B, C, S, R, L) → (B, 2) logits; a third output where the score is learnt too.
-
-    Parameters
-    ----------
-    name : str
-        ``tractnet``, with or without the name of an ablation in brackets, or one of MONAI's networks.
-    settings : mapping
-        From `effective`.
-    in_channels, shape : int, sequence of int
-        Of what it is shown.
-    """
-    graded = settings["training"]["graded"]
-    n_classes = 3 if graded else 2
-    kind = name.partition("[")[0]
-    module: nn.Module
-    if kind == "tractnet":
-        from reperfuse.networks.tractnet import TractNet, TractNetSettings
-
-        module = TractNet(
-            TractNetSettings(in_channels=in_channels, n_classes=n_classes, **settings["network"])
-        )
-    elif kind == "vit":
-        module = VisionTransformer(in_channels, n_classes, shape=shape, **VIT)
-    else:
-        module = Padded(_of_monai(kind, in_channels, n_classes))
-    if graded == 1:  # where the score is cut, in units of the third output; kept with the weights
-        module.register_buffer("cut", torch.zeros(()))
-    return module
-
-
-def _of_monai(kind: str, in_channels: int, n_classes: int) -> nn.Module:
-    import monai.networks.nets as monai  # takes its time
-
-    nets: Any = monai
-    module: nn.Module
-    if kind == "resnet18":
-        module = nets.resnet18(
-            pretrained=False, spatial_dims=3, n_input_channels=in_channels, num_classes=n_classes, conv1_t_stride=2
-        )  # fmt: skip
-    elif kind == "densenet121":
-        module = nets.DenseNet121(spatial_dims=3, in_channels=in_channels, out_channels=n_classes)
-    elif kind == "seresnet50":
-        module = nets.SEResNet50(spatial_dims=3, in_channels=in_channels, num_classes=n_classes)
-    else:
-        raise ConfigError(
-            f"there is no network {kind!r}; expected tractnet, resnet18, densenet121, seresnet50 or vit"
-        )
-    return module
-
-
-def class_index(settings: Settings) -> int:
-    """Return the output that grows with severity: the positive class, or the score where that alone is learnt."""
-    return 2 if settings["training"]["graded"] == 1 else 1
-
-
-def logit_of(outputs: Tensor, module: nn.Module) -> Tensor:
-    """Return the log odds of the positive class, (B,); at ``graded: 1`` how far the score lies above the cut, in SD."""
-    if "cut" in dict(module.named_buffers(recurse=False)):
-        return outputs[:, 2] - module.get_buffer("cut")
-    return outputs[:, 1] - outputs[:, 0]
 
 
 @dataclass
@@ -163,8 +89,8 @@ class Imaging:
 
         return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield augmented images, labels and grades in an order of the epoch's own; no batch holds one sample alone."""
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield augmented images, labels, grades and volumes in an order of the epoch's own; no sample is alone."""
         order = np.random.default_rng(seed_of(self.seed, epoch)).permutation(self.rows)
         wanted = self.settings["training"]["batch"]
         # Layers that use statistics of the batch have none of a single small map.
@@ -175,12 +101,25 @@ class Imaging:
                 images, channels=self.settings["channels"], spacing_mm=self.settings["grid"]["spacing_mm"],
                 **self.settings["augmentation"],
             )  # fmt: skip
-            yield shown, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.grades[rows])
+            known = (self.labels[rows], self.grades[rows], volumes_of(images, self.settings))
+            yield self._mixed(shown, *(torch.as_tensor(one, dtype=torch.float32) for one in known))
 
-    def loss(self, module: Any, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def _mixed(self, *batch: Tensor) -> Batch:
+        """Return each sample mixed with another (Zhang et al., ICLR 2018), where that is asked for."""
+        alpha, n = self.settings["training"]["mixup"], len(batch[0])
+        if alpha:
+            share, other = torch.distributions.Beta(alpha, alpha).sample((n,)), torch.randperm(n)
+            parts = (share.view(-1, *[1] * (one.ndim - 1)) for one in batch)
+            batch = tuple(
+                one * part + one[other] * (1 - part) for one, part in zip(batch, parts, strict=True)
+            )
+        images, labels, grades, volumes = batch
+        return images, labels, grades, volumes
+
+    def loss(self, module: Any, batch: Batch) -> Tensor:
         """Return the mean over samples of the classes' loss and, weighted against it, the score's squared error."""
-        images, labels, grades = batch
-        own, outputs = self.settings["training"], module(images).float()
+        images, labels, grades, volumes = batch
+        own, outputs = self.settings["training"], with_volume(module(images).float(), self.module, volumes)
         classes = self._of_classes(outputs[:, :2], labels)
         if not own["graded"]:
             return classes.mean()
@@ -193,11 +132,12 @@ class Imaging:
         if own["class_weights"]:
             counts = np.bincount(self.labels[self.rows], minlength=2)
             weights = torch.from_numpy(len(self.rows) / (2 * counts.clip(1))).to(logits)
+        shares = torch.stack([1 - labels, labels], dim=1).to(logits)  # mixed samples are of both classes
         found: Tensor = functional.cross_entropy(
-            logits, labels, weight=weights, label_smoothing=own["label_smoothing"], reduction="none"
+            logits, shares, weight=weights, label_smoothing=own["label_smoothing"], reduction="none"
         )
         if own["loss"] == "focal":
-            likely = torch.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
+            likely = (shares * torch.softmax(logits, dim=1)).sum(dim=1)
             found = (1 - likely) ** own["focal_gamma"] * found
         return found
 
@@ -234,7 +174,7 @@ class Imaged:
     def predict(self, images: Array) -> Array:
         """Return (n) log odds, the mean over members, for images (n, C, S, R, L)."""
         shown = _select(images, self.channels, self.settings["channels"])
-        return np.mean([_logits(one, shown, self.device) for one in self.modules], axis=0)
+        return np.mean([_logits(one, shown, self.settings, self.device) for one in self.modules], axis=0)
 
 
 def fit(
@@ -292,6 +232,11 @@ def fit(
         grades, cut = _standardised(scores, labels, rows)
         if settings["training"]["graded"] == 1:
             module.get_buffer("cut").fill_(cut)
+        if settings["training"]["volume"]:
+            rule = rule_by_volume(
+                volumes_of(torch.from_numpy(shown[rows]), settings), labels[rows], grades[rows], settings
+            )
+            module.get_buffer("by_volume").copy_(rule)
         task = Imaging(module, shown, rows, labels, grades, settings, seed_of(own, "order"))
         made_of = _digest(
             shown[rows], labels[rows], grades[rows], json.dumps([name, settings], sort_keys=True)
@@ -304,7 +249,7 @@ def fit(
                 ema_decay=training["ema_decay"], folder=Path(folder) / f"member-{int(member)}-{made_of}",
             )
         )  # fmt: skip
-        oof[held] = _logits(module, shown[held], device)
+        oof[held] = _logits(module, shown[held], settings, device)
         modules.append(module)
     n_parameters = sum(one.numel() for one in modules[0].parameters())
     return Imaged(settings, tuple(channels), modules, device, oof, history, n_parameters)
@@ -328,7 +273,7 @@ def _select(images: Array, channels: Sequence[str], wanted: Sequence[str]) -> Ar
     )
 
 
-def _logits(module: nn.Module, images: Array, device: Any) -> Array:
+def _logits(module: nn.Module, images: Array, settings: Settings, device: Any) -> Array:
     """Return (n) log odds, one image at a time: what is said of a patient must not depend on who else is asked."""
     module.eval().to(device)
     found = []
@@ -337,8 +282,9 @@ def _logits(module: nn.Module, images: Array, device: Any) -> Array:
         torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
     ):
         for image in images:
-            outputs = module(torch.from_numpy(image[None].astype(np.float32)).to(device))
-            found.append(float(logit_of(outputs.double(), module)[0]))
+            shown = torch.from_numpy(image[None].astype(np.float32)).to(device)
+            outputs = with_volume(module(shown).double(), module, volumes_of(shown, settings).to(device))
+            found.append(float(logit_of(outputs, module)[0]))
     return np.array(found, dtype=np.float64)
 
 

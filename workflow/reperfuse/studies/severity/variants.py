@@ -32,11 +32,12 @@ def effective(section: Mapping[str, Any], variant: str | None) -> dict[str, Any]
     Raises
     ------
     ConfigError
-        There is no such ablation, or it names what there is not; with the nearest name.
+        There is no such ablation, or it names what there is not, with the nearest name; or the volume of a lesion that
+        is not shown.
     """
     found = {key: copy.deepcopy(section[key]) for key in (*OWN, "channels", "grid")}
     if not variant:
-        return found
+        return _sound(found, "studies.severity")
     place = "studies.severity.variants"
     _check(variant, section["variants"], place)
     for key, values in section["variants"][variant].items():
@@ -44,6 +45,14 @@ def effective(section: Mapping[str, Any], variant: str | None) -> dict[str, Any]
         for name in values:
             _check(name, section[key], f"{place}.{variant}.{key}")
         found[key] = list(values) if key == "channels" else {**found[key], **copy.deepcopy(dict(values))}
+    return _sound(found, f"{place}.{variant}")
+
+
+def _sound(found: dict[str, Any], place: str) -> dict[str, Any]:
+    if found["training"]["volume"] and "lesion" not in found["channels"]:
+        raise ConfigError(
+            f"`{place}` asks for the lesion's volume (`training: volume:`) and shows no lesion; add it to `channels`."
+        )
     return found
 
 
