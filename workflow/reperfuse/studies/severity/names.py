@@ -181,6 +181,7 @@ def check(section: Section, available_at: Mapping[str, str]) -> None:
                 "model may see it."
             )
     check_known(clinical, "J0", known, key="studies.severity.hybrid")
+    effective(section, None)
     for name, changed in section["variants"].items():
         _check_variant(name, changed, section)
 
