@@ -230,7 +230,7 @@ def test_a_cohort_that_cannot_be_cross_validated_is_told_why(tmp_path: Path) -> 
     [
         ("primary: ensemble", "primary: ensembel", "did you mean ensemble?"),
         ("primary: ensemble", "hybrid: [tractnet, nihss_24h]", "no model may see it"),
-        ("{coordinate: false,", "{co_ordinate: false,", "did you mean coordinate?"),
+        ("{coordinate: false,", "{co_ordinate: false,", "did you mean `coordinate`?"),
     ],
 )
 def test_a_name_that_is_none_ends_before_any_job(tmp_path: Path, old: str, new: str, said: str) -> None:

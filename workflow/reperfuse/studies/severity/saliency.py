@@ -162,7 +162,7 @@ def saliency(
     found = Maps([], [], [], [])
     if not layer:
         return found
-    from reperfuse.studies.severity.imaged import SMALLEST, class_index  # torch takes its time
+    from reperfuse.studies.severity.architectures import SMALLEST, class_index  # torch takes its time
 
     look = {"class_index": class_index(section), "device": device}
     least = 0 if section["networks"][0] == "tractnet" else SMALLEST
