@@ -35,7 +35,7 @@ SEVERITY = """\
     network: {widths: [4, 4, 4, 8], heads: [1, 1, 1, 1], stem_kernel: [1, 3, 3], blocks: 1}
     training: {epochs: 1}
     networks: [tractnet]
-    saliency: {patients: 1, shown: 1, randomised: 1}
+    saliency: {patients: 2, shown: 2, randomised: 1}
     statistics: {bootstrap: 20, swaps: 20}
 """
 

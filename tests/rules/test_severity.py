@@ -257,8 +257,11 @@ def imaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_from_scans_to_maps_of_where_the_network_looked(imaged: Path) -> None:
-    [row] = [row for row in table(imaged, "saliency") if row["shown"] == "1"]
-    assert (imaged / "results/severity/saliency" / row["file"]).stat().st_size > 0
-    assert {row["participant_id"] for row in table(imaged, "randomised")} == {row["participant_id"]}
+    rows = table(imaged, "saliency")
+    assert len(rows) == 2 and any(row["shown"] == "1" for row in rows)
+    assert all((imaged / "results/severity/saliency" / row["file"]).stat().st_size > 0 for row in rows)
+    assert {row["participant_id"] for row in table(imaged, "randomised")} <= {
+        row["participant_id"] for row in rows
+    }
     assert "NaN" not in (imaged / "results/severity/summary.json").read_text()
     assert not plan(Workspace(imaged), "severity")
