@@ -3,10 +3,7 @@ SEVERITY = config["studies"]["severity"]
 GRADES = cohort["folds"]["severity"]["n_folds"] > 1
 if GRADES:
     try:
-        severity_names.check(
-            SEVERITY,
-            {name: entry["available_at"] for name, entry in cohort["dictionary"].items()},
-        )
+        severity_names.check(SEVERITY, cohort["dictionary"])
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
 grades = partial(results_of, "severity", GRADES)

@@ -10,7 +10,13 @@ from reperfuse.core.errors import ConfigError
 from reperfuse.studies.severity import names
 from tests.studies.severity.made_cohorts import ROOT, section
 
-KNOWN = {"age": "J0", "glucose": "J0", "deficit": "J0", "tici": "J1"}
+KNOWN = {
+    name: {"available_at": visit, "Source": f"participants.tsv: {column}"}
+    for name, visit, column in (
+        ("age", "J0", "age"), ("glucose", "J0", "glucose"), ("deficit", "J0", "deficit"), ("tici", "J1", "tici"),
+        ("nihss", "J0", "stroke scale"), ("scale", "J0", "stroke scale"), ("severity", "J0", "NIHSS_adm"),
+    )
+}  # fmt: skip
 
 
 def test_the_defaults_hold_together() -> None:
@@ -41,6 +47,8 @@ def test_the_defaults_hold_together() -> None:
         ({"hybrid": ["tractnet", "nihss"]}, "which the label is cut from"),
         ({"hybrid": ["tractnet", "nihss_5a"]}, "which the label is cut from"),
         ({"hybrid": ["tractnet", "deficit"], "variable": "deficit"}, "which the label is cut from"),
+        ({"hybrid": ["tractnet", "scale"]}, "scale .participants.tsv: stroke scale., which the label is cut from"),
+        ({"hybrid": ["tractnet", "severity"]}, "NIHSS_adm., which the label is cut from"),
         ({"hybrid": ["tractnet", "glucos"]}, "did you mean glucose\\?"),
         ({"hybrid": ["age", "sex"]}, "names age, sex alone"),
         ({"hybrid": ["tractnet", "tici"]}, "tici \\(known at J1\\)"),
@@ -54,6 +62,12 @@ def test_the_defaults_hold_together() -> None:
 def test_what_cannot_be_asked_for_is_refused(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         names.check(section(**changed), KNOWN)
+
+
+def test_the_score_under_the_name_of_age_is_refused() -> None:
+    found = {**KNOWN, "age": {"available_at": "J0", "Source": "participants.tsv: stroke scale"}}
+    with pytest.raises(ConfigError, match="predict from age"):
+        names.check(section(), found)
 
 
 def test_the_trials_are_the_folds_of_the_table_and_then_those_that_are_drawn() -> None:

@@ -138,15 +138,16 @@ def target(section: Section) -> str:
     return f"{section['variable']}>{section['minor_max']}"
 
 
-def check(section: Section, available_at: Mapping[str, str]) -> None:
+def check(section: Section, dictionary: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse names that the study does not know, the label's score as a predictor, what is known too late.
 
     Parameters
     ----------
     section : mapping
         ``studies.severity``.
-    available_at : mapping
-        Variable of the tables → visit from which on it is known.
+    dictionary : mapping
+        Variable of the tables → ``available_at``, the visit from which on it is known, and ``Source``, the table and
+        column that it is read from.
 
     Raises
     ------
@@ -167,18 +168,27 @@ def check(section: Section, available_at: Mapping[str, str]) -> None:
                     f"`studies.severity.{key}` names {name}, which sees more than images; name "
                     "configurations made of images alone."
                 )
-    known = {name: variable.available_at for name, variable in STANDARD.items()} | dict(available_at)
+    known = {name: variable.available_at for name, variable in STANDARD.items()}
+    known |= {name: entry["available_at"] for name, entry in dictionary.items()}
     members, clinical = hybrid_parts(section)
     _known(HYBRID, clinical, [*alone(section), *known], "configuration, and no variable of the tables")
     if clinical and not members:
         raise ConfigError(
             f"`studies.severity.hybrid` names {', '.join(clinical)} alone; name a configuration that sees images, too."
         )
-    for name in clinical:
-        if name == section["variable"] or "nihss" in name.lower():
+    sources = {name: entry.get("Source", "") for name, entry in dictionary.items()}
+    graded = sources.get(section["variable"])
+    for name in dict.fromkeys(["age", *clinical]):
+        source = sources.get(name, "")
+        # Under another name it is the same score: what a column is called counts as well, and which it is.
+        if (
+            name == section["variable"]
+            or "nihss" in f"{name} {source.rpartition(': ')[2]}".lower()
+            or (source and source == graded)
+        ):
             raise ConfigError(
-                f"`studies.severity.hybrid` names {name}, which the label is cut from; take it out, no "
-                "model may see it."
+                f"`studies.severity` is to predict from {name}{f' ({source})' if source else ''}, which the label is "
+                "cut from; take it out, no model may see it."
             )
     check_known(clinical, "J0", known, key="studies.severity.hybrid")
     effective(section, None)
