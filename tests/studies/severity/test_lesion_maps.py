@@ -105,3 +105,15 @@ def test_where_all_are_alike_everybody_is_the_mean() -> None:
     seen = see(np.zeros_like(cells), np.zeros_like(volume), **OPTIONS)
     rule = Fitting(seen, WEIGHTS).fit(np.arange(8), target)
     assert rule.decision(seen) == pytest.approx(np.full(8, target.mean()))
+
+
+def test_without_any_map_the_volume_is_what_is_left() -> None:
+    cells, volume, target = made(12)
+    cells[6:] = np.nan
+    seen = see(cells, volume, **OPTIONS)
+    rule = Fitting(seen, WEIGHTS).fit(np.arange(6, 12), target[6:])
+    assert not rule.maps.any() and not rule.mirrored.any() and rule.volume > 0
+    assert np.isfinite(rule.decision(seen)).all()
+    nothing = see(cells, np.full(12, np.nan), **OPTIONS)
+    rule = Fitting(nothing, WEIGHTS).fit(np.arange(6, 12), target[6:])
+    assert rule.decision(nothing) == pytest.approx(np.full(12, target[6:].mean()))

@@ -135,7 +135,7 @@ class Fitting:
         self._products = [one @ one.T for one in (self.seen.maps, self.seen.mirrored)]
 
     def fit(self, rows: Array, target: Array) -> MapRule:
-        """Fit on some of the patients, of whom those without a map are left out.
+        """Fit on some of the patients, of whom those without a map are left out; where all are, on their volumes.
 
         Parameters
         ----------
@@ -145,7 +145,8 @@ class Fitting:
             (m).
         """
         inside = self.seen.there[rows]
-        rows, target = rows[inside], target[inside]
+        if inside.any():  # else their maps are zeros, which have no weight
+            rows, target = rows[inside], target[inside]
         some = self.seen.of(rows)
         filling = Filling.of(some.log_volume[:, None])
         volume = filling(some.log_volume[:, None])[:, 0]
