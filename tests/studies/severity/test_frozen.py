@@ -106,6 +106,11 @@ def test_external_patients_get_the_mean_of_the_folds(tmp_path: Path) -> None:
         "name": "there", "active": list(there.values()), "session_ids": {"J0": "ses-a"},
         "clinical": {there[who]: row for who, row in excerpt["clinical"].items()},
     }  # fmt: skip
+    manifest["participants"] = [*manifest["active"], "sub-there+twin", "sub-there+none"]
+    twin = {"code": "E124", "path": "a", "values": {"other": "b of the main cohort"}}
+    manifest["faults"] = [{**twin, "participant_id": "sub-there+twin"}]
+    absent = {"code": "E137", "path": "", "values": {"role": "trace", "visit": "J0"}}
+    manifest["eligibility"] = {"severity": {"sub-there+twin": [absent], "sub-there+none": [absent]}}
     manifest["clinical"]["sub-there+002"] = {}
     records, images, cells = ({there[who]: one[who] for who in there} for one in (records, images, cells))
     del images["sub-there+005"]
@@ -114,7 +119,8 @@ def test_external_patients_get_the_mean_of_the_folds(tmp_path: Path) -> None:
     rows, left_out = score.score(
         models, ASKED, cohort, ids, split=split, session_ids=manifest["session_ids"], target="nihss>4"
     )
-    assert left_out == {"sub-005": "no image"}
+    assert set(left_out) == {"sub-005", "sub-twin", "sub-none"} and left_out["sub-005"] == "no image"
+    assert "b of the main cohort" in left_out["sub-twin"] and "trace" in left_out["sub-none"]
     assert list(dict.fromkeys(row.configuration for row in rows)) == names.configurations(ASKED)
     mine = {row.participant_id: row for row in rows if row.configuration == "hybrid"}
     assert set(mine) == {f"sub-00{i}" for i in range(8) if i != 5}

@@ -47,7 +47,10 @@ def test_the_defaults_hold_together() -> None:
         ({"hybrid": ["tractnet", "nihss"]}, "which the label is cut from"),
         ({"hybrid": ["tractnet", "nihss_5a"]}, "which the label is cut from"),
         ({"hybrid": ["tractnet", "deficit"], "variable": "deficit"}, "which the label is cut from"),
-        ({"hybrid": ["tractnet", "scale"]}, "scale .participants.tsv: stroke scale., which the label is cut from"),
+        (
+            {"hybrid": ["tractnet", "scale"]},
+            "scale .participants.tsv: stroke scale., which the label is cut from",
+        ),
         ({"hybrid": ["tractnet", "severity"]}, "NIHSS_adm., which the label is cut from"),
         ({"hybrid": ["tractnet", "glucos"]}, "did you mean glucose\\?"),
         ({"hybrid": ["age", "sex"]}, "names age, sex alone"),

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from reperfuse.core.errors import ConfigError
+from reperfuse.core.errors import ConfigError, Fault
 from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.crossval import repeated_folds, stratified_folds
 from reperfuse.studies.lesion_facts import LESION, lesion_facts
@@ -112,7 +112,8 @@ def cohort(
         {who: float(v) for who in ids if (v := facts[who].volumes.get((VISIT, LESION))) is not None},
         {who: facts[who].loads[VISIT] for who in ids if VISIT in facts[who].loads},
         {who: _numbers(row, variables) for who, row in rows.items()},
-        {who: left_out.get(who, "no image") for who in sorted(manifest["active"]) if who not in images},
+        {who: left_out.get(who, "no image") for who in sorted(manifest["active"]) if who not in images}
+        | never_shown(manifest),
         {row["participant_id"]: int(row["fold"]) for row in placed},
     )
 
@@ -165,6 +166,20 @@ def unseen(one: Cohort, manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
     if manifest["name"]:
         return f"external:{manifest['name']}", list(one.ids)
     return "new", [who for who in one.ids if who not in one.labels or who not in one.places]
+
+
+def never_shown(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return participant_id → why a patient of an external cohort has no images here: those of another, or none."""
+    if not manifest["name"]:
+        return {}  # who is not eligible in the main cohort is told with its folds
+    faults = [Fault(**one) for one in manifest.get("faults", ())]
+    judged = manifest.get("eligibility", {}).get("severity", {})
+    found = {}
+    for who in sorted(set(manifest.get("participants", ())) - set(manifest["active"])):
+        mine = [one for one in faults if one.participant_id == who and one.excludes]
+        mine = mine or [Fault(**one) for one in judged.get(who, ())]
+        found[who] = "; ".join(dict.fromkeys(one.reason for one in mine)) or "no image"
+    return found
 
 
 def image_array(one: Cohort, ids: Sequence[str]) -> Array:
