@@ -24,6 +24,7 @@ def test_the_score_reaches_nothing_but_labels_and_targets() -> None:
 
 def test_who_has_no_image_is_left_out_with_the_reason_of_the_inputs() -> None:
     excerpt, records, images, cells = tables(12)
+    del excerpt["name"]  # a study's excerpt has none
     del images["sub-002"], images["sub-004"], cells["sub-005"]
     records["chunk-3"] = {"severity_inputs": {"facts": {"left_out": {"sub-002": "no trace"}}}}
     del records["sub-006"]

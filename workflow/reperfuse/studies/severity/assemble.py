@@ -170,7 +170,7 @@ def unseen(one: Cohort, manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 def never_shown(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Return participant_id → why a patient of an external cohort has no images here: those of another, or none."""
-    if not manifest["name"]:
+    if not manifest.get("name"):
         return {}  # who is not eligible in the main cohort is told with its folds
     faults = [Fault(**one) for one in manifest.get("faults", ())]
     judged = manifest.get("eligibility", {}).get("severity", {})
