@@ -174,6 +174,9 @@ def test_the_paper_stands_beside_cross_validations_alone(found: Judged) -> None:
     soop = one_of(found, "paper", cohort="SOOP", metric="auc")
     assert soop["paper"] == "0.7094" and soop.get("ours") is None and "fitted on AMC" in soop["note"]
     assert read_paper(PAPER).of("tractnet", "auc", split="external:SOOP") == "0.7094"
+    assert {row["metric"] for row in rows_of(found, "metrics") if row["paper"]} == {"auc"}
+    other = one_of(found, "paper", cohort="AMC", metric="sensitivity")
+    assert other["paper"] == "0.81" and other.get("ours") is None and "which average" in other["note"]
 
 
 def test_who_is_compared_with_whom(found: Judged) -> None:

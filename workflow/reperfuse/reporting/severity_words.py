@@ -17,7 +17,7 @@ WORDS: Mapping[str, str] = {
     "TRACT-NET": "the network of the paper: residual blocks whose skips hold coordinate attention and efficient "
     "self-attention, and a Mamba bottleneck. Its code is not public; what the paper leaves open is assumed.",
     "lesion volume": "logistic regression on log(1 + ml) of the lesion at J0: what any image model has to beat.",
-    "territories": "extremely randomised trees on the lesion's share of each region of the atlases.",
+    "territories": "extremely randomised trees on the ml of lesion in each region of the atlases, and in all.",
     "lesion maps": "regression on smoothed maps of the lesion in the template: where it lies, not its size alone.",
     "ensemble": "the mean of the calibrated log odds of configurations made of images alone, with equal weights.",
     "hybrid": "logistic regression on what configurations say of patients whom they have not seen, and on clinical "
@@ -37,7 +37,7 @@ WORDS: Mapping[str, str] = {
 _OWN: Mapping[str, Sequence[str]] = {
     "paper": (
         "The paper's cross-validation was of another hospital's patients. Its values for SOOP are of a model trained "
-        "there; ours beside them are of a cross-validation.",
+        "there, and no cross-validation is their like.",
         *READING["paper"],
     ),
     "averages": (
@@ -92,11 +92,11 @@ CALIBRATED = (
 )
 AVERAGE = {"positive": "positive class", "any": "each its own"}
 LIMITS: Sequence[str] = (
-    "One cut of one score decides who is “minor”: a patient with NIHSS 4 and one with NIHSS 5 are hardly "
+    "One cut of one score decides who is “minor”: a patient at the cut and one just above it are hardly "
     "different, and raters differ by more.",
     "The NIHSS weighs language and so the left hemisphere: lesions of equal size and effect on the right "
-    "score lower. What is predicted is the score, not the harm. For the same reason images are not flipped "
-    "in training.",
+    "score lower. What is predicted is the score, not the harm. Images that are flipped in training "
+    "(`augmentation: flip:`) would have another score.",
     "A mild score can go with a disabling deficit, and a score taken before or after treatment is not the "
     "same; when it was taken in relation to the scan is often not recorded.",
     "Earlier strokes leave deficits that the image of the new one does not explain; see the subgroup where "

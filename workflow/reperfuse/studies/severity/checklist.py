@@ -8,7 +8,7 @@ from typing import Any
 from reperfuse.core.version import VERSION
 from reperfuse.evaluation import judgement
 from reperfuse.evaluation.patient_tables import Case
-from reperfuse.studies.severity.names import alone, hybrid_parts
+from reperfuse.studies.severity.names import AGE, alone, hybrid_parts
 
 Row = dict[str, Any]
 
@@ -20,6 +20,8 @@ def checklist_facts(
     n, positive = summary["n"], summary["n_positive"]
     score, cut = section["variable"].upper(), section["minor_max"]
     clinical = hybrid_parts(section)[1]
+    weighted = section["training"]["class_weights"] and section["training"]["graded"] < 1
+    aged = any(name.endswith(AGE) for name in section["baselines"])
     folds = ", ".join(str(k) for k in dict.fromkeys([section["n_folds"], *section["other_n_folds"]]))
     spoken = "; ".join(
         f"{row['configuration']}, {row['split']}: {row['estimate']:.3f}"
@@ -37,13 +39,17 @@ def checklist_facts(
         "data_preparation": "The same checks, grid and normalisation for every patient; see the cohort's page.",
         "outcome": f"{score} above {cut}, non-minor stroke. {section['title_note']}".strip(),
         "predictors": f"Images of J0 alone ({', '.join(section['channels'])}), lesion volume and territories"
+        + (f"; age in the configurations whose names end in {AGE}" if aged else "")
         + (f"; in hybrid also {', '.join(clinical)}" if clinical and section["hybrid"] else "")
         + f". The {score} is the label and no predictor of anything.",
         "missing_data": "A patient without an image is left out; what else is missing has the mean of the training "
         "patients.",
         "analysis_split": f"{folds} folds, {section['repeats']} repeats, stratified by outcome, groups "
         f"({section['group']}) together; {section['inner_folds']} inner folds calibrate, set thresholds and combine.",
-        "predictor_handling": "Images z-scored in the brain, volumes as log(1 + ml).",
+        "predictor_handling": (
+            "Images z-scored in the brain, v" if set(section["channels"]) - {"lesion"} else "V"
+        )
+        + "olumes as log(1 + ml); lesions as the share of each voxel or cell that they fill.",
         "model_type": f"Configurations: {', '.join(alone(section))}"
         + (f"; ensemble of {', '.join(section['ensemble'])}" if section["ensemble"] else "")
         + (f"; hybrid of {', '.join(section['hybrid'])}" if section["hybrid"] else "")
@@ -54,8 +60,8 @@ def checklist_facts(
         if any(row["configuration"].endswith("[recalibrated]") for row in metrics)
         else "",
         "class_imbalance": "Classes weighted equally in the loss of networks; recalibrated on inner folds."
-        if section["training"]["class_weights"]
-        else "Not dealt with.",
+        if weighted
+        else "Not dealt with in fitting; recalibrated on inner folds.",
         "fairness": "Lesion volume, age, sex, side, earlier stroke and site, in subgroups.tsv.",
         "model_output": f"A probability of non-minor stroke, cut at {judgement.THRESHOLD:g} and at Youden's threshold.",
         "development_against_evaluation": " ".join(

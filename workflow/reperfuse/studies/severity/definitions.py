@@ -15,7 +15,7 @@ from reperfuse.evaluation.interface import EXTERNAL, MAIN_SPLIT, Prediction, is_
 from reperfuse.evaluation.patient_tables import Found
 from reperfuse.evaluation.reported import EVERYONE, PaperTable
 from reperfuse.evaluation.thresholded import youden
-from reperfuse.studies.severity.judge import RECALIBRATED, splits_of, with_recalibrated
+from reperfuse.studies.severity.judge import COMPARABLE, RECALIBRATED, splits_of, with_recalibrated
 from reperfuse.studies.severity.names import parse
 
 Row = dict[str, Any]
@@ -163,7 +163,7 @@ def paper_table(metrics: Sequence[Row], paper: PaperTable, target: str) -> list[
     """Return ``paper.tsv``: each number of the paper, what it was measured on, and ours where they can be compared.
 
     The paper's other cohort is predicted by models of its own development cohort; ours are cross-validated within
-    one, so that nothing of ours stands beside it.
+    one, so that nothing of ours stands beside it. Nor beside metrics whose cut and average are not known.
     """
     rows: list[Row] = []
     for one in (entry for entry in paper.entries if entry.configuration != EVERYONE):
@@ -177,6 +177,10 @@ def paper_table(metrics: Sequence[Row], paper: PaperTable, target: str) -> list[
         row["note"] = (
             f"paper: cross-validation of {n} patients of {cohort}; the cut of the score is not stated"
         )
+        if one.metric not in COMPARABLE:
+            row["note"] += ", nor which average it is; see consistency.tsv"
+            rows.append(row)
+            continue
         ours = [
             {"split": mine["split"], "estimator": mine["estimator"], "ours": mine["estimate"]}
             | {key: mine[key] for key in ("ci_low", "ci_high")}

@@ -22,6 +22,8 @@ from reperfuse.studies.severity.names import ENSEMBLE, HYBRID
 Row = dict[str, Any]
 CURVE = np.round(np.arange(0.05, 0.951, 0.01), 2)
 RECALIBRATED = "[recalibrated]"
+# Of the paper's numbers, what can be held against ours.
+COMPARABLE = ("auc",)
 CATEGORIES = ("sex", "lesion_side", "prior_stroke", "site")
 COLUMNS: Mapping[str, Sequence[str]] = {
     **patient_tables.COLUMNS,
@@ -30,7 +32,10 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 
 def measured(predictions: Iterable[Prediction], case: Case, paper: PaperTable) -> tuple[list[Row], list[Row]]:
-    """Return ``metrics.tsv`` and ``metrics-by-fold.tsv``; the paper's numbers stand beside cross-validations."""
+    """Return ``metrics.tsv`` and ``metrics-by-fold.tsv``; the paper's AUC stands beside cross-validations.
+
+    Of which patients, cut and average the paper's other numbers are is not known: see ``consistency.tsv``.
+    """
     return judge(
         predictions,
         case.groups,
@@ -38,7 +43,9 @@ def measured(predictions: Iterable[Prediction], case: Case, paper: PaperTable) -
         draws=case.statistics["bootstrap"],
         seed=seed_of(case.salt, "bootstrap"),
         bootstrapped=case.compared,
-        paper=lambda target, configuration, metric: paper.of(configuration, metric),
+        paper=lambda target, configuration, metric: (
+            paper.of(configuration, metric) if metric in COMPARABLE else ""
+        ),
     )
 
 
