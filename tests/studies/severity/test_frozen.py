@@ -120,7 +120,7 @@ def test_external_patients_get_the_mean_of_the_folds(tmp_path: Path) -> None:
         models, ASKED, cohort, ids, split=split, session_ids=manifest["session_ids"], target="nihss>4"
     )
     assert set(left_out) == {"sub-005", "sub-twin", "sub-none"} and left_out["sub-005"] == "no image"
-    assert "b of the main cohort" in left_out["sub-twin"] and "trace" in left_out["sub-none"]
+    assert "byte for byte" in left_out["sub-twin"] and "trace" in left_out["sub-none"]
     assert list(dict.fromkeys(row.configuration for row in rows)) == names.configurations(ASKED)
     mine = {row.participant_id: row for row in rows if row.configuration == "hybrid"}
     assert set(mine) == {f"sub-00{i}" for i in range(8) if i != 5}

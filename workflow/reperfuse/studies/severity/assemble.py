@@ -19,7 +19,7 @@ Array = np.ndarray
 Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
 VISIT = "J0"
 SEX = {"F": 0.0, "M": 1.0}
-LEFT_OUT_COLUMNS = ("participant_id", "reason")
+TWIN = "E124"
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,12 @@ def never_shown(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Return participant_id → why a patient of an external cohort has no images here: those of another, or none."""
     if not manifest.get("name"):
         return {}  # who is not eligible in the main cohort is told with its folds
-    faults = [Fault(**one) for one in manifest.get("faults", ())]
+    twins = {one["participant_id"] for one in manifest.get("faults", ()) if one["code"] == TWIN}
     judged = manifest.get("eligibility", {}).get("severity", {})
     found = {}
     for who in sorted(set(manifest.get("participants", ())) - set(manifest["active"])):
-        mine = [one for one in faults if one.participant_id == who and one.excludes]
-        mine = mine or [Fault(**one) for one in judged.get(who, ())]
-        found[who] = "; ".join(dict.fromkeys(one.reason for one in mine)) or "no image"
+        said = "; ".join(Fault(**one).reason for one in judged.get(who, ())) or "no image"
+        found[who] = "an image is one of an earlier patient, byte for byte" if who in twins else said
     return found
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from reperfuse.core.seeds import seed_of
 from reperfuse.learning.training import train
+from reperfuse.networks.mamba import undecayed
 from reperfuse.studies.severity.architectures import (
     build,
     class_index,
@@ -67,11 +68,7 @@ class Imaging:
     def optimiser(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
         """Return AdamW, without decay of biases, norms and what a module says, and a cosine after a warm-up."""
         own = self.settings["training"]
-        kept = {
-            f"{name}.{one}".lstrip(".")
-            for name, part in self.module.named_modules()
-            for one in getattr(part, "no_decay", ())
-        }
+        kept = undecayed(self.module)
         trained = [(name, one) for name, one in self.module.named_parameters() if one.requires_grad]
         decayed = [one for name, one in trained if one.ndim > 1 and name not in kept]
         plain = [one for name, one in trained if one.ndim <= 1 or name in kept]
