@@ -93,6 +93,8 @@ def test_a_batch_changes_nobodys_map(small: Small, images: np.ndarray) -> None:
     [
         (lambda: resnet18(spatial_dims=3, n_input_channels=1, num_classes=2), "layer3"),
         (lambda: DenseNet121(spatial_dims=3, in_channels=1, out_channels=2), "features.denseblock3"),
+        # What comes after it overwrites its output.
+        (lambda: DenseNet121(spatial_dims=3, in_channels=1, out_channels=2), "features.norm5"),
     ],
 )
 def test_other_networks_have_maps(network, layer: str) -> None:
@@ -120,6 +122,11 @@ def test_layers_become_random_from_the_last_to_the_first(small: Small) -> None:
     assert [name for name, _ in changed] == ["head", "body", "stem"]
     assert [other for _, other in changed] == [{"head"}, {"head", "body"}, {"head", "body", "stem"}]
     assert all(torch.equal(before[name], value) for name, value in small.named_parameters())
+
+
+def test_of_a_module_around_a_network_the_layers_of_the_network_are_meant(small: Small) -> None:
+    around = torch.nn.Sequential(small)
+    assert [name for name, _ in randomised(around, seed=7)] == ["head", "body", "stem"]
 
 
 def test_the_same_seed_shuffles_in_the_same_way(small: Small) -> None:

@@ -49,6 +49,9 @@ def raw_maps(
         raise ValueError(f"{type(module).__name__} has no layer {layer!r}.")
     # Hooks stay on what MONAI is given, and gradients in its parameters, so that it gets a module of its own.
     own = deepcopy(module).to(device=device, dtype=torch.float32).eval().requires_grad_(True)
+    for one in own.modules():
+        if getattr(one, "inplace", False):  # what overwrites the features cannot be asked for their gradient
+            one.inplace = False  # type: ignore[assignment]
     cam = GradCAM(own, layer, upsampler=lambda size: nn.Identity(), postprocessing=lambda found: found)
     made = []
     for image in np.asarray(images):
@@ -73,11 +76,14 @@ def randomised(module: nn.Module, *, seed: int) -> Iterator[tuple[str, nn.Module
     ------
     name, module
         The child that was made random just now, and a module in which it and all after it are; the same module each
-        time. Children without parameters are passed over.
+        time. Children without parameters are passed over, and of a module around a single one the children of that
+        are meant.
     """
-    own = deepcopy(module)
+    own = inner = deepcopy(module)
     generator = torch.Generator().manual_seed(seed)
-    for name, child in reversed(list(own.named_children())):
+    while len(children := list(inner.named_children())) == 1 and list(children[0][1].children()):
+        inner = children[0][1]
+    for name, child in reversed(list(inner.named_children())):
         values = list(child.parameters())
         for value in values:
             order = torch.randperm(value.numel(), generator=generator)
