@@ -71,6 +71,7 @@ def test_models_that_were_changed_or_are_others_are_refused(tmp_path: Path) -> N
     plain = {key: value for key, value in card.items() if key not in ("arrays", "digest")}
     for changed, gone, said in (
         ({"study": "outcome"}, "", "maps is no model of the severity study"),
+        ({"configuration": "log_volume"}, "", "maps is the model of log_volume, not of maps"),
         ({"kind": "magic"}, "", "maps is no model of the severity study"),
         ({}, "mirrored", "maps does not hold what its card speaks of \\('mirrored'\\)"),
     ):

@@ -80,6 +80,10 @@ def read_models(index: Path, *, device: Any) -> dict[str, Model]:
         where = f"{index.parent.name}/{folder_name(name)}"
         if card.get("study") != "severity" or card.get("kind") not in KINDS:
             raise ConfigError(f"{where} is no model of the severity study; freeze the models again.")
+        if card.get("configuration") != name:
+            raise ConfigError(
+                f"{where} is the model of {card.get('configuration')}, not of {name}; freeze the models again."
+            )
         try:
             rule: Any = KINDS[card["kind"]](arrays, card, device)
             members = {one: found[one] for one in rule.members} if card["kind"] in COMBINING else {}
