@@ -85,7 +85,7 @@ def roc(view: StudyView) -> Drawn:
 
 
 def calibration(view: StudyView) -> Drawn:
-    """Return reliability before and after Platt scaling, above the distribution of scores."""
+    """Return reliability after Platt scaling, and before where it is known, above the distribution of scores."""
     rows = [r for r in view.calibration if numbers(r, "mean_score", "observed")]
     names = view.order(r["configuration"] for r in rows)
     if not names:
@@ -120,8 +120,9 @@ def calibration(view: StudyView) -> Drawn:
             _scores(lower, view, name)
         grid[0, 0].set_ylabel("observed share with the outcome")
         grid[1, 0].set_ylabel("patients")
+        before = Line2D([], [], color=QUIET, marker="s", markerfacecolor="none", label="before scaling")
         handles = [
-            Line2D([], [], color=QUIET, marker="s", markerfacecolor="none", label="before scaling"),
+            *([before] if any(r["stage"] == "before" for r in rows) else []),
             Line2D([], [], color=FIRST, marker="o", label="after Platt scaling"),
             Line2D([], [], color=FIRST, linewidth=6, alpha=0.6, label="scores with the outcome"),
             Line2D([], [], color=SECOND, linewidth=6, alpha=0.6, label="scores without"),

@@ -142,7 +142,7 @@ def paper_rows(consistency: Sequence[Row]) -> list[str]:
             if row["average"] == "any" and row["passes"] == 0:
                 text += (
                     ". Where each metric may be of an average of its own, the nearest misses by "
-                    f"{row['distance']:.4f}, little enough for a mean over several models"
+                    f"{row['distance']:.4f}; a mean over several models may be off by as little"
                 )
         said.append(f"{text}.")
     return said
