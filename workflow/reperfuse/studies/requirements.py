@@ -166,9 +166,16 @@ def transformation(section: Mapping[str, Any]) -> Requirement:
     )  # fmt: skip
 
 
+# Contrast of the fusion → images of J0 that it is, or can be made from. The Jacobian determinant follows from any of them.
+CONTRASTS = {**CHANNELS, "lesion_distance": CHANNELS["lesion"], "jac": ()}
+CONTRASTS |= dict.fromkeys(("tmax", "cbf", "cbv", "mtt"), ("pwi",))
+
+
 def fusion(section: Mapping[str, Any]) -> Requirement:
     """Embeddings of several contrasts (arXiv 2303.15963): two contrasts or more of J0; no label."""
-    need = ImageNeed("J0", tuple(section["contrasts"]), section["minimum"])
+    made = [CONTRASTS.get(name, (name,)) for name in section["contrasts"]]
+    roles = tuple(dict.fromkeys(role for one in made for role in one))
+    need = ImageNeed("J0", roles, max(1, section["minimum"] - made.count(())))
     return Requirement("fusion", "strata of patients", (need,), optional=("age", "sex", "family", "site"))
 
 
