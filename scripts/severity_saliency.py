@@ -8,11 +8,9 @@ job = Job(snakemake)
 from reperfuse.core.records import by_patient
 from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.interface import Prediction
-from reperfuse.imaging.network_grid import Grid
-from reperfuse.imaging.reader import read_made
 from reperfuse.learning.device import choose_device
-from reperfuse.studies import shown
 from reperfuse.studies.severity import bundle, inputs, map_measures, names, places, saliency
+from reperfuse.studies.shown import shown_images
 
 with job:
     given, out, section = snakemake.input, snakemake.output, job.cfg
@@ -21,14 +19,10 @@ with job:
     first = section["networks"][0]
     # By fold, one at a time: all models of a trial are read to use the first.
     networks = lru_cache(1)(lambda fold: bundle.read_models(indices[fold], device=device)[first].networks)
-    drawn_on = shown.shown_images(job.files_of("prepare", "lesions"), *inputs.NAMES, visits=("J0",))
-    grid = Grid.of(section["grid"])
-    if section["space"] == "template":
-        carry = shown.mappers(records, job.files_of("normalise"))
-        image, brain = map(read_made, given.template)
-        place_of = places.template(drawn_on, records, carry, grid, image=image, brain=brain)
-    else:
-        place_of = places.native(drawn_on, records, grid)
+    drawn_on = shown_images(job.files_of("prepare", "lesions"), *inputs.NAMES, visits=("J0",))
+    place_of = places.places(
+        section, drawn_on, records, normalised=job.files_of("normalise"), given=given.template
+    )
     about = job.sidecar()
     del about["GeneratedBy"]["after"]  # every patient of the cohort; the key stands for them
     found = saliency.saliency(

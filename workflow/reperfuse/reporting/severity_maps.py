@@ -14,7 +14,7 @@ from reperfuse.imaging.volume import Volume
 from reperfuse.reporting.heat import UNDER, gradient, heat_pictures
 from reperfuse.reporting.pages import fragment, is_page_name, number, to_float
 from reperfuse.reporting.severity_view import SeverityView
-from reperfuse.reporting.study_saliency import Cases
+from reperfuse.reporting.study_saliency import Cases, by_name, own_images
 from reperfuse.reporting.study_tables import Cell, Table, cell, stacked
 from reperfuse.reporting.study_view import StudyView, readable
 
@@ -43,15 +43,11 @@ def read_maps(view: StudyView, folder: Path, files: Iterable[Path]) -> dict[str,
     files : iterable of Path
         ``work/sub-X/J0_trace.nii.gz`` and the like, of any patients; only those of shown patients are read.
     """
-    known = {(path.parent.name, path.name): path for path in files}
+    known = by_name(files)
     common = {name: folder / file for name, file in TEMPLATE.items() if (folder / file).is_file()}
     found = {}
     for row in shown(view):
-        own = {
-            name: known[key]
-            for name in (*UNDER, "brain", "lesion")
-            if (key := (row["participant_id"], f"{VISIT}_{name}.nii.gz")) in known
-        }
+        own = own_images(known, row["participant_id"], VISIT, *UNDER, "brain", "lesion")
         if common:
             lesion = folder / row["file"].replace(END, "_lesion.nii.gz")
             own = {**common, **({"lesion": lesion} if lesion.is_file() else {})}

@@ -48,16 +48,26 @@ def read_mapped(view: StudyView, folder: Path, shown: Iterable[Path]) -> dict[st
     shown : iterable of Path
         ``work/sub-X/J0_adc.nii.gz`` and the like, of any patients; only those with a map are read.
     """
-    known = {(path.parent.name, path.name): path for path in shown}
-    found = {}
-    for row in view.saliency:
-        own = {
-            name: known[key]
-            for name in ("adc", "brain", "lesion")
-            if (key := (row["participant_id"], f"{row['visit']}_{name}.nii.gz")) in known
-        }
-        found[row["file"]] = read_present({**own, "map": folder / row["file"]})
-    return found
+    known = by_name(shown)
+    return {
+        row["file"]: read_present(
+            {
+                **own_images(known, row["participant_id"], row["visit"], "adc", "brain", "lesion"),
+                "map": folder / row["file"],
+            }
+        )
+        for row in view.saliency
+    }
+
+
+def by_name(files: Iterable[Path]) -> dict[tuple[str, str], Path]:
+    """Return files of any patients by participant_id and name."""
+    return {(path.parent.name, path.name): path for path in files}
+
+
+def own_images(known: Mapping[tuple[str, str], Path], who: str, visit: str, *names: str) -> dict[str, Path]:
+    """Return those images of a patient's visit that are there."""
+    return {name: known[key] for name in names if (key := (who, f"{visit}_{name}.nii.gz")) in known}
 
 
 class Cases:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from reperfuse.imaging.grids import invert, resample
 from reperfuse.imaging.network_grid import Grid
 from reperfuse.imaging.reader import read_made
 from reperfuse.imaging.volume import Volume
-from reperfuse.studies.shown import Shown, ToTemplate, carried
+from reperfuse.studies.shown import Shown, ToTemplate, carried, mappers
 
 VISIT = "J0"
 # What a map lies over, the best first.
@@ -49,6 +49,34 @@ class Place:
     matrix: np.ndarray
     reference: str
     in_template: bool
+
+
+def places(
+    section: Mapping[str, Any],
+    shown: Shown,
+    records: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    *,
+    normalised: Iterable[Path],
+    given: Sequence[str | Path],
+) -> Callable[[str], Place]:
+    """Return participant_id → place, in the space that the study is in.
+
+    Parameters
+    ----------
+    section : mapping
+        ``studies.severity``.
+    shown, records
+        As for `native`.
+    normalised : iterable of Path
+        What the patients' normalisation has written.
+    given : sequence of path
+        The template and its brain, where the study is in the template.
+    """
+    grid = Grid.of(section["grid"])
+    if section["space"] == "native":
+        return native(shown, records, grid)
+    image, brain = map(read_made, given)
+    return template(shown, records, mappers(records, normalised), grid, image=image, brain=brain)
 
 
 def native(
