@@ -55,6 +55,7 @@ def test_a_complete_patient_is_eligible_for_everything(needs: dict[str, Requirem
         ("transformation", {"J0": ["pwi", "dwi"]}, {"ht": 0.0}, []),
         ("transformation", {"J0": ["dwi"], "J1": ["gre"]}, {}, ["no PWI of J0"]),
         ("fusion", {"J0": ["flair"]}, {}, ["no pair out of T1w, FLAIR, ADC and trace (only FLAIR) of J0"]),
+        ("fusion", {"J0": ["dwi"]}, {}, []),
         (
             "imputation",
             {"J1": ["adc", "flair"]},
@@ -175,12 +176,31 @@ def test_soop_serves_single_visit_studies(real_data: Path) -> None:
 def test_nothing_that_gives_the_label_alone_is_asked_for_where_a_model_is_applied(
     needs: dict[str, Requirement],
 ) -> None:
-    there = {"sub-1": {"J0": ["pwi", "dwi"]}, "sub-2": {"J0": ["dwi"]}}
+    there = {"sub-1": {"J0": ["pwi", "dwi"]}, "sub-2": {"J0": ["dwi"]}, "sub-3": {"J0": ["pwi"]}}
     found = {
         study: {sub: [f.reason for f in faults] for sub, faults in judged.items()}
         for study in ("transformation", "severity", "fusion")
         for judged in [lacks(there, clinical(), needs[study], to_score=True)]
     }
-    assert found["transformation"] == {"sub-1": [], "sub-2": ["no PWI of J0"]}
-    assert found["severity"] == {"sub-1": [], "sub-2": []}
-    assert all(found["fusion"].values()), "a study without label asks for the same"
+    assert found["transformation"]["sub-2"] == ["no PWI of J0"]
+    assert found["severity"] == {"sub-1": [], "sub-2": [], "sub-3": ["no trace or DWI of J0"]}
+    fused = {"sub-1": [], "sub-2": [], "sub-3": ["no pair out of T1w, FLAIR, ADC and trace (none) of J0"]}
+    assert found["fusion"] == fused, "a study without label asks for the same"
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "minimum", "images", "reason"),
+    [
+        (["trace", "jac"], 2, ["dwi"], ""),
+        (["flair", "jac"], 2, ["flair"], "no pair out of FLAIR and Jacobian determinant (only FLAIR) of J0"),
+        (["tmax", "cbf", "adc"], 3, ["pwi"], "no set of 3 out of Tmax, CBF and ADC (only Tmax and CBF) of J0"),
+        (["lesion"], 1, ["adc"], ""),
+        (["lesion"], 1, ["flair"], "no lesion mask of J0"),
+        (["fa", "ndi"], 2, ["fa", "ndi"], ""),
+    ],
+)  # fmt: skip
+def test_a_contrast_counts_where_it_can_be_made(
+    contrasts: list[str], minimum: int, images: list[str], reason: str
+) -> None:
+    need = requirements({"fusion": {"contrasts": contrasts, "minimum": minimum}})["fusion"]
+    assert judge({"sub-1": {"J0": images}}, clinical(), need)["sub-1"] == ([reason] if reason else [])

@@ -14,7 +14,8 @@ Available = Mapping[str, Mapping[str, Collection[str]]]
 
 SPOKEN = {
     "adc": "ADC", "trace": "trace", "dwi": "DWI", "pwi": "PWI", "gre": "GRE", "flair": "FLAIR", "t1w": "T1w",
-    "lesion": "lesion mask", "brain": "brain mask",
+    "lesion": "lesion mask", "brain": "brain mask", "jac": "Jacobian determinant",
+    "lesion_distance": "distance to the lesion", "tmax": "Tmax", "cbf": "CBF", "cbv": "CBV", "mtt": "MTT",
 }  # fmt: skip
 
 
@@ -29,6 +30,7 @@ class ImageNeed(Protocol):
     def at_least(self) -> int: ...
     @property
     def or_variables(self) -> tuple[str, ...]: ...
+    def there(self, images: Collection[str]) -> list[str]: ...
 
 
 class Limits(Protocol):
@@ -91,7 +93,7 @@ def _spoken(roles: Collection[str], joint: str) -> str:
 
 def _lacking(need: ImageNeed, visits: Mapping[str, Collection[str]]) -> str:
     """Return what is not there, or nothing where there is enough."""
-    there = [role for role in need.roles if role in visits.get(need.visit, ())]
+    there = need.there(visits.get(need.visit, ()))
     if len(there) >= need.at_least:
         return ""
     if need.at_least == 1:

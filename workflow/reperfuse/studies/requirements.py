@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class ImageNeed:
-    """At least ``at_least`` of ``roles`` at ``visit``; or else a value of one of ``or_variables``."""
+    """At least ``at_least`` of ``roles`` at ``visit``; or else a value of one of ``or_variables``.
+
+    ``made_from`` names further images that a role can be made from.
+    """
 
     visit: str
     roles: tuple[str, ...]
     at_least: int = 1
     or_variables: tuple[str, ...] = ()
+    made_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def there(self, images: Collection[str]) -> list[str]:
+        """Return the roles that these images of the visit play, or can be made to."""
+        return [one for one in self.roles if one in images or set(images) & set(self.made_from.get(one, ()))]
 
 
 @dataclass(frozen=True)
@@ -166,16 +174,23 @@ def transformation(section: Mapping[str, Any]) -> Requirement:
     )  # fmt: skip
 
 
-# Contrast of the fusion → images of J0 that it is, or can be made from. The Jacobian determinant follows from any of them.
-CONTRASTS = {**CHANNELS, "lesion_distance": CHANNELS["lesion"], "jac": ()}
-CONTRASTS |= dict.fromkeys(("tmax", "cbf", "cbv", "mtt"), ("pwi",))
+# Contrast of the fusion → other images of J0 that it can be made from. The Jacobian determinant is of the transform
+# that brings the diffusion image, or T1w, to the template.
+CONTRASTS = {
+    "trace": ("dwi",),
+    "adc": ("dwi",),
+    "jac": ("trace", "adc", "dwi", "t1w"),
+    "lesion": ("adc", "dwi"),
+    "lesion_distance": CHANNELS["lesion"],
+    **dict.fromkeys(("tmax", "cbf", "cbv", "mtt"), ("pwi",)),
+}
 
 
 def fusion(section: Mapping[str, Any]) -> Requirement:
     """Embeddings of several contrasts (arXiv 2303.15963): two contrasts or more of J0; no label."""
-    made = [CONTRASTS.get(name, (name,)) for name in section["contrasts"]]
-    roles = tuple(dict.fromkeys(role for one in made for role in one))
-    need = ImageNeed("J0", roles, max(1, section["minimum"] - made.count(())))
+    contrasts = tuple(section["contrasts"])
+    made_from = {name: CONTRASTS[name] for name in contrasts if name in CONTRASTS}
+    need = ImageNeed("J0", contrasts, section["minimum"], made_from=made_from)
     return Requirement("fusion", "strata of patients", (need,), optional=("age", "sex", "family", "site"))
 
 
