@@ -25,6 +25,8 @@ include: "workflow/rules/severity_inputs.smk"
 include: "workflow/rules/severity.smk"
 include: "workflow/rules/transformation_inputs.smk"
 include: "workflow/rules/transformation.smk"
+include: "workflow/rules/fusion_inputs.smk"
+include: "workflow/rules/fusion.smk"
 include: "workflow/rules/reporting.smk"
 include: "workflow/rules/runs.smk"
 
@@ -57,6 +59,7 @@ rule all:
         [out("report/outcome.html"), out("outcome/predictions.tsv")] if PREDICTS else [],
         [out("report/severity.html"), out("severity/predictions.tsv")] if GRADES else [],
         [out("report/transformation.html"), out("transformation/predictions.tsv")] if TRANSFORMS else [],
+        [out("report/fusion.html"), out("fusion/strata.tsv")] if FUSES else [],
         [external("cohort/status.tsv", name) for name in EXTERNAL],
 
 
@@ -83,7 +86,13 @@ rule transformation:
         transforms("report/transformation.html", "transformation/predictions.tsv"),
 
 
+rule fusion:
+    input:
+        fuses("report/fusion.html", "fusion/strata.tsv"),
+
+
 rule score:
     input:
-        predicts("outcome/scores.tsv") if PREDICTS or not GRADES else [],
+        predicts("outcome/scores.tsv") if PREDICTS or not (GRADES or FUSES) else [],
         grades("severity/scores.tsv") if GRADES else [],
+        fuses("fusion/strata-others.tsv") if FUSES else [],

@@ -28,6 +28,7 @@ from reperfuse.core.provenance import Parsed, code_digest, stamp_of
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
+from reperfuse.studies.fusion import names as fusion_names
 from reperfuse.studies.outcome.names import check_names, check_predictors
 from reperfuse.studies.severity import names as severity_names
 from reperfuse.studies.transformation import names as transformation_names
@@ -70,6 +71,7 @@ SHARED = ("template", "tables", "publish", "report")
 SHARED += ("outcome_fit", "outcome_score", "outcome_judge", "outcome_saliency", "outcome_page")
 SHARED += ("severity_score", "severity_judge", "severity_saliency", "severity_page")
 SHARED += ("transformation_judge", "transformation_page")
+SHARED += ("fusion_strata", "fusion_score", "fusion_judge", "fusion_page")
 IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
 MB = {sub: size for one in COHORTS.values() for sub, size in one["mb"].items()}
@@ -91,7 +93,7 @@ wildcard_constraints:
     fold=r"fold-[0-9]+",
     part=r"[a-z]+/J[01]-[0-9]+",
     sub=r"sub-[0-9A-Za-z+]+",
-    trial=r"[0-9]+-[0-9]+-[0-9]+",
+    trial=r"[0-9A-Za-z_+]+-[0-9A-Za-z_]+-[0-9]+",
     external="|".join(EXTERNAL) or "(?!)",
 
 
@@ -174,6 +176,22 @@ def all_records(*steps, cohort=None):
     return [record(one, sub) for sub, one in of_all(*steps, cohort=cohort)]
 
 
+def of_these(subs, *steps):
+    """Patient and step, for these patients as far as they go through the steps."""
+    return [(sub, one) for sub in subs for one in steps if one in STEPS[sub]]
+
+
+def records_of(pairs):
+    """Records of owners and steps."""
+    return [record(step, owner) for owner, step in pairs]
+
+
+def chunks_with(chunks, subs):
+    """Chunks that hold one of these patients."""
+    mine = set(subs)
+    return [chunk for chunk, members in chunks.items() if mine & set(members)]
+
+
 def external_records(wildcards):
     return all_records(*IMAGING, cohort=wildcards.external)
 
@@ -193,12 +211,12 @@ def chunked(subs, fitted):
     return found
 
 
-def results_of(study, possible, *paths):
+def results_of(study, possible, *paths, why=""):
     """Results of a study, for a target; a cohort that cannot be cross-validated is told why."""
+    why = why or " ".join(cohort["folds"][study]["notices"])
 
     def asked(wildcards):
         if not possible:
-            why = " ".join(cohort["folds"][study]["notices"])
             raise WorkflowError(f"The study `{study}` cannot be made: {why} See cohort/eligibility.tsv.")
         return [out(path) for path in paths]
 

@@ -1,6 +1,11 @@
 STUDY_PAGES = [
     study
-    for study, there in (("outcome", PREDICTS), ("severity", GRADES), ("transformation", TRANSFORMS))
+    for study, there in (
+        ("outcome", PREDICTS),
+        ("severity", GRADES),
+        ("transformation", TRANSFORMS),
+        ("fusion", FUSES),
+    )
     if there
 ]
 

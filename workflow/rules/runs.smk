@@ -103,6 +103,7 @@ def expected_results():
     yield from expected_outcome()
     yield from expected_severity()
     yield from expected_transformation()
+    yield from expected_fusion()
     studies = [("cohort", f"{study}_page") for study in STUDY_PAGES]
     shared = [("cohort", "tables"), ("cohort", "publish")]
     yield expected("report", "cohort", [*shared, *imaging, *pages, *studies])

@@ -40,14 +40,9 @@ SEVERITY_TABLES = (
 EXPLAINS_SEVERITY = GRADES and SEVERITY["saliency"]["patients"] > 0
 
 
-def severity_steps(subs, *steps):
-    """Patient and step, for these patients as far as they go through the steps."""
-    return [(sub, one) for sub in subs for one in steps if one in STEPS[sub]]
-
-
 def severity_shown(chunk):
     """Patient and step that the inputs of a chunk are made from; without a template or a lesion there are fewer."""
-    return severity_steps(SEVERITY_CHUNKS[chunk], "prepare", "register", "normalise", "lesions")
+    return of_these(SEVERITY_CHUNKS[chunk], "prepare", "register", "normalise", "lesions")
 
 
 def severity_records(wildcards):
@@ -55,20 +50,17 @@ def severity_records(wildcards):
     return records_of(severity_shown(wildcards.chunk))
 
 
-def severity_chunks(subs):
-    """Chunks that hold one of these patients."""
-    mine = set(subs)
-    return [chunk for chunk, members in SEVERITY_CHUNKS.items() if mine & set(members)]
-
-
 def severity_inputs_of(subs):
     """What networks are shown of these patients."""
-    return [work(f"{chunk}/severity.safetensors") for chunk in severity_chunks(subs)]
+    return [work(f"{chunk}/severity.safetensors") for chunk in chunks_with(SEVERITY_CHUNKS, subs)]
 
 
 def severity_seen(subs):
     """Patient or chunk, and step, that is known of these patients: their lesions, and what networks are shown."""
-    return [*severity_steps(subs, "lesions"), *((one, "severity_inputs") for one in severity_chunks(subs))]
+    return [
+        *of_these(subs, "lesions"),
+        *((one, "severity_inputs") for one in chunks_with(SEVERITY_CHUNKS, subs)),
+    ]
 
 
 def severity_trials(trials):
@@ -87,10 +79,10 @@ SEVERITY_JUDGED = [
 ]
 TEMPLATE_IMAGES = [work(f"template/{name}.nii.gz") for name in ("t1w", "brain")]
 # Explanations are drawn on the patient's own images, or on the template's.
-SEVERITY_DRAWN_ON = severity_steps(GRADED, "prepare", "register", "normalise", "lesions")
+SEVERITY_DRAWN_ON = of_these(GRADED, "prepare", "register", "normalise", "lesions")
 SEVERITY_EXPLAINED = [
     *severity_trials(FREEZING_TRIALS),
-    *((chunk, "severity_inputs") for chunk in severity_chunks(GRADED)),
+    *((chunk, "severity_inputs") for chunk in chunks_with(SEVERITY_CHUNKS, GRADED)),
     *SEVERITY_DRAWN_ON,
 ]
 SEVERITY_PAGE = [
@@ -98,11 +90,6 @@ SEVERITY_PAGE = [
     ("cohort", "severity_judge"),
     *([("cohort", "severity_saliency"), *SEVERITY_DRAWN_ON] if EXPLAINS_SEVERITY else []),
 ]
-
-
-def records_of(pairs):
-    """Records of owners and steps."""
-    return [record(step, owner) for owner, step in pairs]
 
 
 def expected_severity():

@@ -60,3 +60,14 @@ def excerpt(manifest: Manifest, study: str) -> dict[str, Any]:
         "session_ids": manifest["session_ids"],
         "atlases": manifest["atlases"],
     }
+
+
+def places(manifest: Manifest, study: str) -> dict[str, Any]:
+    """Return who takes part in a study and in which fold, and nothing of their clinical values.
+
+    What learns from images alone is made from it, so that a value that becomes known trains nothing again.
+
+    Parameters and keys are those of `excerpt`: active, folds, session_ids.
+    """
+    found = excerpt(manifest, study)
+    return {key: found[key] for key in ("active", "folds", "session_ids")}

@@ -11,7 +11,7 @@ from typing import Any
 
 from reperfuse.cohort.clinical import Clinical, find_tables, read_clinical, reconcile
 from reperfuse.cohort.eligibility import Requirement, fold_candidates, lacks
-from reperfuse.cohort.excerpt import excerpt
+from reperfuse.cohort.excerpt import excerpt, places
 from reperfuse.cohort.external import as_inside, check_names, sections_of
 from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
 from reperfuse.cohort.index import Index, find_sessions, megabytes, scan, stamped
@@ -30,8 +30,8 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
 
     The manifests are the only thing that jobs know about a dataset as a whole: one of the main cohort and one of
     each external cohort, so that a change in one reruns nothing of another. Beside them, each study has an excerpt of
-    the main cohort's, which is all that its fit reads, so that a change in whoever takes no part refits nothing. The
-    name of each is a digest of its content, so that a patient who joins or a file that is replaced shows whatever its
+    the main cohort's, which is all that its fit reads, so that a change in whoever takes no part refits nothing; of a
+    study without a label there is one that says no more than who is in which fold. The name of each is a digest of its content, so that a patient who joins or a file that is replaced shows whatever its
     date. The file returned names them; :func:`read_survey` reads it.
 
     Parameters
@@ -61,7 +61,10 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
             raise ConfigError(f"External cohort {name}: {error}") from error
         known = {**contents(found["participants"], f"the external cohort {name}"), **known}
         manifests[name] = {**as_inside(found), "folds": {}}
-    return _written(manifests, {study: excerpt(main, study) for study in requirements}, output_dir / "work")
+    studies = {study: excerpt(main, study) for study in requirements}
+    unlabelled = {study: places(main, study) for study, need in requirements.items() if not need.labelled}
+    found = {"manifests": manifests, "studies": studies, "places": unlabelled}
+    return _written(found, output_dir / "work")
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,23 @@ class Surveyed:
         Cohort → manifest; the main cohort is called by the empty name.
     studies : dict
         Study → excerpt of the main cohort's manifest.
+    places : dict
+        Study without a label → who is in which fold.
     """
 
     manifests: dict[str, str]
     studies: dict[str, str]
+    places: dict[str, str]
 
 
-def _written(
-    manifests: Mapping[str, Mapping[str, Any]], studies: Mapping[str, Mapping[str, Any]], work: Path
-) -> Path:
+PREFIXES = {"manifests": "manifest", "studies": "study", "places": "places"}
+
+
+def _written(found: Mapping[str, Mapping[str, Mapping[str, Any]]], work: Path) -> Path:
     """Write manifests and excerpts, and which of them hold, under the names of their contents."""
     files = {
-        kind: {name: _named(work, prefix, name, content) for name, content in contents.items()}
-        for kind, prefix, contents in (("manifests", "manifest", manifests), ("studies", "study", studies))
+        kind: {name: _named(work, PREFIXES[kind], name, content) for name, content in contents.items()}
+        for kind, contents in found.items()
     }
     path = work / f"survey-{digest(files)}.json"
     if not path.exists():
@@ -110,11 +117,11 @@ def _named(work: Path, prefix: str, name: str, content: Mapping[str, Any]) -> st
 def read_survey(path: str | Path) -> Surveyed:
     """Return where manifests and excerpts lie."""
     found = read_json(path)
-    places = {
+    paths = {
         kind: {name: str(Path(path).with_name(file)) for name, file in files.items()}
         for kind, files in found.items()
     }
-    return Surveyed(places["manifests"], places["studies"])
+    return Surveyed(**paths)
 
 
 def _cohort(
