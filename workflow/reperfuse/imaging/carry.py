@@ -1,8 +1,8 @@
-"""Masks of either visit carried to the template by the transforms that records and files hold."""
+"""Images and masks carried to the template by the transforms that records and files hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,10 @@ def pair_matrix(registration: Mapping[str, Any], fixed: str, moving: str) -> np.
 def mask_mapper(
     warp: Warp | None, facts: Mapping[str, Any], registration: Mapping[str, Any]
 ) -> Callable[[Volume, str], Volume] | None:
-    """Return what brings a mask of a visit to the template, or None where there is no transform.
+    """Return what brings an image or a mask to the template, or None where there is no transform.
+
+    What it returns takes the image and either its visit, whose diffusion image it shares a space with, or, where it
+    has a space of its own, its name: ``J0_flair``, or ``J0_pwi`` for any map made from the series.
 
     Parameters
     ----------
@@ -38,16 +41,24 @@ def mask_mapper(
     if warp is None:
         return None
 
-    def to_mni(mask: Volume, visit: str) -> Volume:
+    def to_mni(image: Volume, where: str) -> Volume:
+        visit, _, contrast = where.partition("_")
         through = np.asarray(facts["to_reference"])
         if visit == "J1":
             # Diffusion images of one visit share a space, so that any accepted pair of the two visits will do.
-            pairs = [(f"J0_{one}", f"J1_{two}") for one in DIFFUSION for two in DIFFUSION]
-            matrices = (pair_matrix(registration, fixed, moving) for fixed, moving in pairs)
-            matrix = next((found for found in matrices if found is not None), None)
-            if matrix is None:
-                raise Refusal("E160", step="register", image="J1 on the J0 grid")
-            through = matrix @ through
-        return to_template(mask, warp, interpolation="linear", through=through)
+            links = [(f"J0_{one}", f"J1_{two}") for one in DIFFUSION for two in DIFFUSION]
+            through = _link(registration, links, "J1 on the J0 grid") @ through
+        if contrast:
+            links = [(f"{visit}_{one}", where) for one in DIFFUSION]
+            through = _link(registration, links, f"alignment of {where}") @ through
+        return to_template(image, warp, interpolation="linear", through=through)
 
     return to_mni
+
+
+def _link(registration: Mapping[str, Any], pairs: Sequence[tuple[str, str]], image: str) -> np.ndarray:
+    """Return the matrix of the first of these pairs that was accepted."""
+    for pair in pairs:
+        if (matrix := pair_matrix(registration, *pair)) is not None:
+            return matrix
+    raise Refusal("E160", step="register", image=image)

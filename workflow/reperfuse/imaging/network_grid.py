@@ -167,6 +167,36 @@ def channel(name: str, volume: Volume, brain: Volume | None, matrix: np.ndarray,
     return np.where(where, lifted, np.float32(0))
 
 
+def covered(mask: Volume, matrix: np.ndarray, shape: Shape) -> np.ndarray:
+    """Return the share of each voxel of the input that a mask fills, float32 from 0 to 1; `matrix` as in `channel`."""
+    return np.clip(_mean_over(np.clip(mask.data, 0, 1), matrix, shape), 0, 1)
+
+
+def mean_inside(
+    volume: Volume, known: np.ndarray, matrix: np.ndarray, shape: Shape
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image's values in its own unit: means over what each voxel of the input covers.
+
+    Parameters
+    ----------
+    volume : Volume
+        What is not known must be 0.
+    known : ndarray, shape (x, y, z)
+        How much of each voxel holds a value, 0 to 1; the mean is weighted by it. ``volume`` is weighted already.
+    matrix, shape
+        As in `channel`.
+
+    Returns
+    -------
+    values, share : ndarray of float32, shape ``shape``
+        The means, 0 where nothing is known, and how much is known.
+    """
+    total, share = (_mean_over(data, matrix, shape) for data in (volume.data, known))
+    values = np.zeros(shape, dtype=np.float32)
+    np.divide(total, share, out=values, where=share > 1e-3)
+    return values, share
+
+
 def to_native(
     coarse: np.ndarray,
     image: Volume,

@@ -7,23 +7,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import load, save
 
 from reperfuse.core.errors import Fault, Refusal
-from reperfuse.core.files import is_marker, write_bytes
-from reperfuse.core.records import faults_of
 from reperfuse.imaging import network_grid
 from reperfuse.imaging.grids import invert
 from reperfuse.imaging.network_grid import Grid
 from reperfuse.imaging.pattern import lattice, lesion_share
-from reperfuse.imaging.reader import read_made
 from reperfuse.imaging.volume import Volume
-from reperfuse.studies.shown import Shown, ToTemplate, carried
+from reperfuse.studies.shown import (
+    VISIT,
+    PatientImages,
+    Records,
+    Shown,
+    ToTemplate,
+    carried,
+    kept_out,
+    read_arrays,
+    write_arrays,
+)
 
 Array = np.ndarray
-Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
 NAMES = ("trace", "adc", "brain", "lesion")
-VISIT = "J0"
 
 
 def chunk_inputs(
@@ -67,12 +71,12 @@ def chunk_inputs(
     seen: dict[str, dict[str, Any]] = {}
     faults: list[Fault] = []
     for who in sorted({*records, *shown}):
-        told = _told(records.get(who, {}), leave_out)
+        told = kept_out(records.get(who, {}), leave_out)
         if told is not None:
             left_out[who] = told.reason
             continue
         steps = records.get(who, {})
-        patient = _Patient(shown.get(who, {}).get(VISIT, {}), steps, carry.get(who))
+        patient = _Patient(shown.get(who, {}), steps, carry.get(who))
         try:
             array, seen[who] = patient.image(channels, space, Grid.of(grid))
             arrays[f"{who}/image"] = array.astype(np.float16)
@@ -89,43 +93,16 @@ def chunk_inputs(
 
 def read_inputs(paths: Iterable[str | Path], kind: Literal["image", "cells"]) -> dict[str, Array]:
     """Return participant_id → array of what chunks have written; markers are passed over."""
-    found: dict[str, Array] = {}
-    for path in map(Path, paths):
-        if not is_marker(path):
-            for name, array in load(path.read_bytes()).items():
-                who, _, what = name.partition("/")
-                if what == kind:
-                    found[who] = array
-    return found
+    return {who: found[kind] for who, found in read_arrays(paths).items() if kind in found}
 
 
 def write_inputs(path: str | Path, arrays: Mapping[str, Array]) -> None:
     """Write what `read_inputs` reads."""
-    write_bytes(path, save(dict(arrays)))
+    write_arrays(path, arrays)
 
 
-def _told(steps: Mapping[str, Mapping[str, Any]], codes: Collection[str]) -> Fault | None:
-    """Return the first finding on the images of J0 that keeps a patient out."""
-    rows = steps["lesions"]["facts"].get("rows", []) if "lesions" in steps else []
-    mine = {row["session_id"] for row in rows if row["visit"] == VISIT}
-    others = {row["session_id"] for row in rows if row["visit"] != VISIT}
-    for step in ("prepare", "lesions"):
-        for fault in faults_of(steps[step]) if step in steps else []:
-            of_j0 = fault.session_id in mine if mine else fault.session_id not in others
-            if fault.code in codes and of_j0:
-                return fault
-    return None
-
-
-class _Patient:
-    """The images of J0 of one patient, each read once."""
-
-    def __init__(
-        self, paths: Mapping[str, Path], steps: Mapping[str, Mapping[str, Any]], mapper: ToTemplate | None
-    ) -> None:
-        self.paths, self.mapper = paths, mapper
-        self.spaces = steps["lesions"]["facts"].get("space", {}) if "lesions" in steps else {}
-        self._read: dict[tuple[str, str], Volume] = {}
+class _Patient(PatientImages):
+    """The images of J0 of one patient, on the grid and as cells."""
 
     def image(self, channels: Sequence[str], space: str, grid: Grid) -> tuple[Array, dict[str, Any]]:
         """Return the channels on the grid, and how much of brain and lesion lies there.
@@ -170,19 +147,6 @@ class _Patient:
         except Refusal:
             return None
 
-    def without_lesion(self) -> bool:
-        """Whether the lesion is known and empty: nothing wherever it is carried, even where nothing can be."""
-        return not self.raw("lesion").data.any()
-
-    def raw(self, name: str) -> Volume:
-        """Return an image as it was made."""
-        if name not in self.paths:
-            raise Refusal("E137", role=name, visit=VISIT)
-        if (name, "") not in self._read:
-            volume = read_made(self.paths[name])
-            self._read[name, ""] = volume.like(volume.data > 0.5) if name == "brain" else volume
-        return self._read[name, ""]
-
     def volume(self, name: str, space: str) -> Volume:
         """Return an image in the space of the grid."""
         volume, image = self.raw(name), f"{VISIT}_{name}"
@@ -191,6 +155,6 @@ class _Patient:
             raise Refusal("E154", image=image, space=self.spaces[image])
         if space == "native" or in_template:
             return volume
-        if (name, space) not in self._read:
-            self._read[name, space] = carried(volume, VISIT, self.mapper)
-        return self._read[name, space]
+        if (space, name) not in self._read:
+            self._read[space, name] = carried(volume, VISIT, self.mapper)
+        return self._read[space, name]
