@@ -9,6 +9,7 @@ from typing import Any
 from reperfuse.evaluation.reported import PaperTable
 from reperfuse.studies.fusion import judge, summary, trials
 from reperfuse.studies.fusion.names import primary as primary_of
+from reperfuse.studies.fusion.reconstructed import errors
 
 Row = dict[str, Any]
 COLUMNS: Mapping[str, Sequence[str]] = {**judge.COLUMNS, **trials.COLUMNS, **summary.COLUMNS}
@@ -58,7 +59,7 @@ def judged(
     assumed : mapping
         Values in force that no paper states.
     """
-    found = judge.errors(rows)
+    found = errors(rows)
     statistics, level = section["statistics"], section["statistics"]["level"]
     primary = primary_of(section).name
     placed = manifest["folds"][trials.STUDY]["rows"]

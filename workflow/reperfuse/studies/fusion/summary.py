@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reperfuse.evaluation.reported import Reported
-from reperfuse.studies.fusion.judge import ALL
+from reperfuse.studies.fusion.reconstructed import ALL
 from reperfuse.studies.fusion.trials import BLOCK, first_of, n_contrasts, not_fitted
 
 Row = dict[str, Any]
