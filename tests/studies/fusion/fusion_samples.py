@@ -29,6 +29,7 @@ SECTION: dict[str, Any] = {
     "title_note": STAMP,
     "salt": "reperfuse",
     "phenotypes": {"loading": 0.4},
+    "grid": {"shape": [64, 64, 64], "spacing_mm": [4, 4, 4]},
     "statistics": {"level": 0.95, "bootstrap": 50, "fdr": 0.05, "mse_flags": [0.04, 0.1], "cnr_drop": 0.1},
 }
 # Mean squared error of the mean image, contrast to noise, and error by kind.
@@ -89,17 +90,17 @@ def models() -> list[dict[str, Any]]:
         place = names.parse(text)
         held = [who for who in IDS if fold_of(who) == place.fold]
         facts = {
-            "trial": text, "configuration": place.system.name, "set": place.set, "kind": place.kind,
+            "trial": text, "configuration": place.system.name,
             "fold": place.fold, "n": N - len(held), "held_out": held, "embedded": IDS, "code_length": 32,
             "n_parameters": 400_000 + 60_000 * len(place.system.contrasts),
-            "n_parameters_standard": 3_000_000 + 600_000 * len(place.system.contrasts),
+            "standard_equivalent": 3_000_000 + 600_000 * len(place.system.contrasts),
             "compression": len(place.system.contrasts) * 64**3 / 32, "left_out": {"sub-900": "no jac"},
             "history": [0.05 * 0.8**epoch + 0.01 for epoch in range(12)],
             "leakage": [{"object": "network", "n_fits": 1, "n_seen_min": N - len(held), "n_seen_max": N - len(held),
                          "n_overlap": 0}],
         }  # fmt: skip
         if place.kind == "voxel_pca":
-            facts |= {"history": [], "n_parameters": None, "n_parameters_standard": None}
+            facts |= {"history": [], "n_parameters": None, "standard_equivalent": None}
         made.append(facts)
     return made
 

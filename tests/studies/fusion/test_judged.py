@@ -152,7 +152,7 @@ def key(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def test_parameters_name_the_block_of_the_paper(found: Judged) -> None:
     *networks, block = rows_of(found, "parameters")
-    assert (block["n_parameters"], block["n_parameters_standard"]) == (11_808, 248_832)
+    assert (block["n_parameters"], block["standard_equivalent"]) == (11_808, 248_832)
     assert block["ratio"] == pytest.approx(21.07, abs=0.01)
     assert [row["configuration"] for row in networks] == [one.name for one in names.systems(SECTION)]
     (pca,) = rows_of(found, "parameters", configuration=f"{PRIMARY}[voxel_pca]")
@@ -195,7 +195,9 @@ def test_who_is_left_out_is_said_once_for_each_stage(found: Judged) -> None:
 
 
 def test_models_that_could_not_be_fitted_are_named(tmp_path: Path) -> None:
-    facts = [one | {"not_fitted": "too few patients"} if one["kind"] == "half" else one for one in models()]
+    facts = [
+        one | {"not_fitted": "too few patients"} if "-half-" in one["trial"] else one for one in models()
+    ]
     rows = [row for row in reconstructions() if row["kind"] != "half"]
     found = judged(tmp_path, rows=rows, facts=facts)
     assert any("half" in one and "too few patients" in one for one in found.summary["notices"])

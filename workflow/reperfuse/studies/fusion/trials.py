@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reperfuse.core.errors import Fault
+from reperfuse.studies.fusion.names import NONE, parse
 
 Row = dict[str, Any]
 Facts = Mapping[str, Any]
@@ -13,13 +14,12 @@ STUDY = "fusion"
 # Weights of a 3 × 3 × 3 convolution from 96 to 96 channels, in one piece and separable: the paper's comparison.
 BLOCK = "3 × 3 × 3, 96 to 96 channels"
 STANDARD_BLOCK, SEPARABLE_BLOCK = 27 * 96 * 96, 27 * 96 + 96 * 96
-EMBEDDING_ONLY = "none"
 COLUMNS: Mapping[str, Sequence[str]] = {
     name: text.split()
     for name, text in {
-        "parameters": "configuration n_contrasts n_parameters n_parameters_standard ratio code_length compression",
+        "parameters": "configuration n_contrasts n_parameters standard_equivalent ratio code_length compression",
         "contrasts-curve": "configuration n_contrasts target r2 r2_low r2_high mse n_parameters compression strata_ari",
-        "training": "trial configuration fold epoch loss held_out_loss",
+        "training": "trial configuration fold epoch loss",
         "leakage": "trial configuration object n_fits n_seen_min n_seen_max n_overlap",
         "left-out": "participant_id stage reason",
     }.items()
@@ -28,7 +28,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 def n_contrasts(facts: Facts) -> int:
     """Return how many contrasts a model fuses."""
-    return len(str(facts["set"]).split("+"))
+    return len(parse(facts["trial"]).system.contrasts)
 
 
 def first_of(models: Iterable[Facts]) -> dict[str, Facts]:
@@ -44,14 +44,14 @@ def parameters(models: Iterable[Facts]) -> list[Row]:
     """Return the parameters of each network and of the same with standard convolutions; last, those of one block."""
     rows: list[Row] = []
     for name, facts in first_of(models).items():
-        own, standard = facts.get("n_parameters"), facts.get("n_parameters_standard")
+        own, standard = facts.get("n_parameters"), facts.get("standard_equivalent")
         row: Row = {"configuration": name, "n_contrasts": n_contrasts(facts), "n_parameters": own}
-        row |= {"n_parameters_standard": standard, "ratio": standard / own if own and standard else None}
+        row |= {"standard_equivalent": standard, "ratio": standard / own if own and standard else None}
         rows.append({**row, "code_length": facts.get("code_length"), "compression": facts.get("compression")})
     block: Row = {"configuration": BLOCK, "n_parameters": SEPARABLE_BLOCK}
     return [
         *rows,
-        {**block, "n_parameters_standard": STANDARD_BLOCK, "ratio": STANDARD_BLOCK / SEPARABLE_BLOCK},
+        {**block, "standard_equivalent": STANDARD_BLOCK, "ratio": STANDARD_BLOCK / SEPARABLE_BLOCK},
     ]
 
 
@@ -75,10 +75,10 @@ def curve(
         if row["estimator"] == "fold_mean"
     }
     agreed = {row["configuration"]: row["estimate"] for row in stability if row["what"] == "other_ari"}
-    plain = {name: one for name, one in first_of(models).items() if one["kind"] == EMBEDDING_ONLY}
+    plain = {name: one for name, one in first_of(models).items() if parse(one["trial"]).kind == NONE}
     rows: list[Row] = []
     for name, facts in sorted(plain.items(), key=lambda item: n_contrasts(item[1])):
-        for target in (*str(facts["set"]).split("+"), "all"):
+        for target in (*parse(facts["trial"]).system.contrasts, "all"):
             r2, mse = (means.get((name, target, metric)) for metric in ("r2", "mse"))
             if r2 and mse and not (target == "all" and n_contrasts(facts) == 1):
                 row: Row = {"configuration": name, "n_contrasts": n_contrasts(facts), "target": target}
@@ -92,10 +92,10 @@ def training(models: Iterable[Facts]) -> list[Row]:
     """Return the loss of each epoch of every network that was trained."""
     rows: list[Row] = []
     for facts in models:
-        head: Row = {name: facts[name] for name in ("trial", "configuration", "fold")}
-        for epoch, one in enumerate(facts.get("history") or (), start=1):
-            losses = one if isinstance(one, Mapping) else {"loss": one}
-            rows.append({**head, "epoch": epoch, **losses})
+        head: Row = {"trial": facts["trial"], "configuration": facts["configuration"]}
+        head["fold"] = parse(facts["trial"]).fold
+        losses = facts.get("history") or ()
+        rows += [{**head, "epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses, start=1)]
     return rows
 
 
@@ -142,7 +142,7 @@ def left_out(
     found |= {(who, "image"): why for who, why in images.items() if who in placed}
     for facts in models:
         for who, why in (facts.get("left_out") or {}).items():
-            found.setdefault((who, str(facts["set"])), why)
+            found.setdefault((who, parse(facts["trial"]).set), why)
     for row in unscored:
         found[row["participant_id"], str(row.get("split") or "scoring")] = row["reason"]
     return [
