@@ -9,17 +9,17 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from reperfuse.core.errors import ConfigError, Fault
+from reperfuse.core.errors import ConfigError
 from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.crossval import repeated_folds, stratified_folds
 from reperfuse.studies.lesion_facts import LESION, lesion_facts
+from reperfuse.studies.others import never_shown
 from reperfuse.studies.severity.names import hybrid_parts, parse
 
 Array = np.ndarray
 Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
 VISIT = "J0"
 SEX = {"F": 0.0, "M": 1.0}
-TWIN = "E124"
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def cohort(
         {who: facts[who].loads[VISIT] for who in ids if VISIT in facts[who].loads},
         {who: _numbers(row, variables) for who, row in rows.items()},
         {who: left_out.get(who, "no image") for who in sorted(manifest["active"]) if who not in images}
-        | never_shown(manifest),
+        | never_shown(manifest, "severity"),
         {row["participant_id"]: int(row["fold"]) for row in placed},
     )
 
@@ -166,19 +166,6 @@ def unseen(one: Cohort, manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
     if manifest["name"]:
         return f"external:{manifest['name']}", list(one.ids)
     return "new", [who for who in one.ids if who not in one.labels or who not in one.places]
-
-
-def never_shown(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return participant_id → why a patient of an external cohort has no images here: those of another, or none."""
-    if not manifest.get("name"):
-        return {}  # who is not eligible in the main cohort is told with its folds
-    twins = {one["participant_id"] for one in manifest.get("faults", ()) if one["code"] == TWIN}
-    judged = manifest.get("eligibility", {}).get("severity", {})
-    found = {}
-    for who in sorted(set(manifest.get("participants", ())) - set(manifest["active"])):
-        said = "; ".join(Fault(**one).reason for one in judged.get(who, ())) or "no image"
-        found[who] = "an image is one of an earlier patient, byte for byte" if who in twins else said
-    return found
 
 
 def image_array(one: Cohort, ids: Sequence[str]) -> Array:
