@@ -1,6 +1,7 @@
 rule fusion_inputs:
     """Bring every contrast of a chunk of patients to the template, onto the grid that networks are shown."""
     input:
+        brain=work("template/brain.nii.gz"),
         records=fusion_records,
     output:
         record=record("fusion_inputs", "{chunk}"),
@@ -94,7 +95,6 @@ rule fusion_score:
     output:
         record=record("fusion_score"),
         others=out("fusion/strata-others.tsv"),
-        left_out=out("fusion/strata-others-left-out.tsv"),
     log:
         out("logs/fusion_score.log"),
     benchmark:
@@ -121,7 +121,7 @@ rule fusion_judge:
         reconstructions=of_trials(FUSION_TRIALS, "reconstruction.tsv"),
         stability=out("fusion/stability.tsv"),
         strata=out("fusion/strata-summary.json"),
-        unscored=out("fusion/strata-others-left-out.tsv"),
+        others=out("fusion/strata-others.tsv"),
         paper=ROOT / "resources/papers/fusion.tsv",
     output:
         record=record("fusion_judge"),

@@ -21,11 +21,7 @@ FINAL_TRIAL = FUSION_TRIALS[-1:]
 # Whose codes are made strata of: what reconstructs from the code alone.
 CODED_TRIALS = [trial for trial in FUSION_TRIALS if fusion_names.parse(trial).kind != fusion_names.UNET]
 # The pictures that are drawn: of networks of the primary set.
-DRAWN_TRIALS = [
-    trial
-    for trial in FUSION_TRIALS
-    if fusion_names.draws(FUSION, trial) and fusion_names.parse(trial).fold != fusion_names.FINAL
-]
+DRAWN_TRIALS = [trial for trial in FUSION_TRIALS if fusion_names.draws(FUSION, trial)]
 FUSION_SHOWN = {key: FUSION[key] for key in ("contrasts", "grid", "leave_out")}
 FUSION_STEPS = ("prepare", "register", "normalise", "lesions")
 FUSION_STEPS += ("perfusion",) if set(FUSION["contrasts"]) & fusion_names.PERFUSED else ()
@@ -56,11 +52,12 @@ FUSION_TABLES = (
     "metrics metrics-by-fold metrics-by-subject parameters flags contrasts-curve comparisons paper left-out leakage "
     "training"
 ).split()
+TEMPLATE_BRAIN = [("cohort", "template")]
 
 
 def fusion_shown(chunk):
-    """Patient and step that the inputs of a chunk are made from."""
-    return of_these(FUSION_CHUNKS[chunk], *FUSION_STEPS)
+    """Patient and step that the inputs of a chunk are made from, and the template."""
+    return [*TEMPLATE_BRAIN, *of_these(FUSION_CHUNKS[chunk], *FUSION_STEPS)]
 
 
 def fusion_records(wildcards):
@@ -95,7 +92,6 @@ def fusion_model(wildcards):
 
 
 # What results are made from: owner and step.
-TEMPLATE_BRAIN = [("cohort", "template")]
 FUSION_FITTED = [*TEMPLATE_BRAIN, *fusion_chunks(FUSED)]
 FUSION_STRATIFIED = [*fusion_trials(CODED_TRIALS), *of_these(FUSED, "prepare", "lesions")]
 FUSION_SCORED = [*fusion_trials(FINAL_TRIAL), ("cohort", "fusion_strata"), *fusion_chunks(NOT_FUSED)]

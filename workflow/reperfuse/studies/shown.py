@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.core.files import is_marker, write_bytes
@@ -131,14 +132,25 @@ class PatientImages:
         return not self.raw("lesion").data.any()
 
 
-def read_arrays(paths: Iterable[str | Path]) -> dict[str, dict[str, np.ndarray]]:
-    """Return participant_id → name → array of what chunks have written; markers are passed over."""
+def read_arrays(
+    paths: Iterable[str | Path], only: Container[str] | None = None
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return participant_id → name → array of what chunks have written; markers are passed over.
+
+    Parameters
+    ----------
+    paths : iterable of path
+    only : container of str, optional
+        Names that are read; all without it.
+    """
     found: dict[str, dict[str, np.ndarray]] = {}
     for path in map(Path, paths):
         if not is_marker(path):
-            for name, array in load(path.read_bytes()).items():
-                who, _, what = name.partition("/")
-                found.setdefault(who, {})[what] = array
+            with safe_open(path, framework="numpy") as stored:
+                for name in sorted(stored.keys()):
+                    who, _, what = name.partition("/")
+                    if only is None or what in only:
+                        found.setdefault(who, {})[what] = stored.get_tensor(name)
     return found
 
 

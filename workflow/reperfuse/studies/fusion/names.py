@@ -18,6 +18,8 @@ Section = Mapping[str, Any]
 CONTRASTS = (
     "adc", "trace", "flair", "t1w", "gre", "jac", "lesion", "lesion_distance", "tmax", "cbf", "cbv", "mtt",
 )  # fmt: skip
+# Contrasts that the perfusion step makes.
+PERFUSED = frozenset(("tmax", "cbf", "cbv", "mtt"))
 NONE, UNET = "none", "unet"
 VOXEL_PCA, AUTOENCODER_KL = "voxel_pca", "autoencoder_kl"
 BASELINES = (VOXEL_PCA, AUTOENCODER_KL)
@@ -123,6 +125,35 @@ def effective(section: Section, kind: str) -> dict[str, Any]:
     """Return ``network`` and ``training`` of a kind: those of the section, with what a variant changes."""
     changed = {} if kind in KINDS else section["variants"][kind]
     return {key: {**copy.deepcopy(dict(section[key])), **changed.get(key, {})} for key in OWN}
+
+
+def draws(section: Section, trial: str) -> bool:
+    """Whether the page shows reconstructions of the model: of the primary set, without and with skips."""
+    place = parse(trial)
+    return place.set == primary(section).set and place.kind in (NONE, UNET) and place.fold != FINAL
+
+
+def shaping(section: Section, trial: str) -> dict[str, Any]:
+    """Return what a model follows from: nothing of other sets and variants, nor of how results are judged.
+
+    Parameters
+    ----------
+    section : mapping
+        ``studies.fusion``.
+    trial : str
+        See `models`.
+    """
+    place = parse(trial)
+    contrasts, kind = place.system.contrasts, place.kind
+    fixed = section["intensity"]["fixed"]
+    return {
+        "contrasts": list(contrasts),
+        "minimum": min(section["minimum"], len(contrasts)),
+        "intensity": {**section["intensity"], "fixed": {k: v for k, v in fixed.items() if k in contrasts}},
+        "variants": {kind: section["variants"][kind]} if kind in section["variants"] else {},
+        "draws": draws(section, trial),
+        **{key: section[key] for key in ("grid", "network", "training", "salt")},
+    }
 
 
 def check(section: Section, dictionary: Mapping[str, Mapping[str, Any]], maps: Collection[str]) -> None:
