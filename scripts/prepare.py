@@ -2,7 +2,7 @@ from reperfuse.core.job import Job
 
 job = Job(snakemake)
 
-from reperfuse.cohort.layout import PREPARED
+from reperfuse.cohort.layout import is_prepared
 from reperfuse.imaging.prepare import Source, prepare_visit
 from reperfuse.imaging.volume import write_volume
 
@@ -14,7 +14,7 @@ with job:
         job.note(prepared.faults, session_id)
         job.facts[visit] = prepared.facts
         for name, volume in prepared.images.items():
-            if name in PREPARED[visit]:
+            if is_prepared(visit, name):
                 write_volume(
                     job.image(f"{visit}_{name}"), volume, job.sidecar(**prepared.sidecars.get(name, {}))
                 )

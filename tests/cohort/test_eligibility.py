@@ -196,7 +196,7 @@ def test_nothing_that_gives_the_label_alone_is_asked_for_where_a_model_is_applie
         (["tmax", "cbf", "adc"], 3, ["pwi"], "no set of 3 out of Tmax, CBF and ADC (only Tmax and CBF) of J0"),
         (["lesion"], 1, ["adc"], ""),
         (["lesion"], 1, ["flair"], "no lesion mask of J0"),
-        (["fa", "ndi"], 2, ["fa", "ndi"], ""),
+        (["fa", "ndi"], 2, ["map_fa", "map_ndi"], ""),
     ],
 )  # fmt: skip
 def test_a_contrast_counts_where_it_can_be_made(

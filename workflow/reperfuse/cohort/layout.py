@@ -8,11 +8,19 @@ from typing import Any
 VISITS = ("J0", "J1")
 DIFFUSION = ("adc", "trace", "dwi")
 CONTRASTS = ("flair", "t1w", "gre", "pwi")
+# What the roles of the maps under ``images.maps`` begin with.
+MAP = "map_"
 
 PREPARED = {
     "J0": ("adc", "trace", "s0", "brain", "flair", "t1w", "gre", "pwi"),
     "J1": ("adc", "trace", "s0", "brain", "flair", "gre"),
 }
+
+
+def is_prepared(visit: str, name: str) -> bool:
+    """Whether `prepare` keeps an image of a visit."""
+    return name in PREPARED[visit] or (visit == "J0" and name.startswith(MAP))
+
 
 # Steps of a patient in order, each with the steps whose records it reads; `template` is everybody's.
 AFTER: dict[str, tuple[str, ...]] = {
@@ -62,7 +70,9 @@ def steps_of(visits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     steps = []
     if any(role not in ("lesion", "brain", "ht", "aif") for _, role in roles):
         steps.append("prepare")
-    if diffusion and (len(diffusion) > 1 or any(role in CONTRASTS for _, role in roles)):
+    if diffusion and (
+        len(diffusion) > 1 or any(role in CONTRASTS or role.startswith(MAP) for _, role in roles)
+    ):
         steps.append("register")
     if "J0" in diffusion:
         steps.append("normalise")
@@ -92,6 +102,8 @@ def published(
         Space of a mask that is not on the grid of the visit's diffusion image.
     """
     place, _, what = name.partition("_")
+    if what.startswith(MAP):  # the user's own, as it was given
+        return None
     if place == "PWI":
         if what not in PERFUSION_MAPS:
             return None

@@ -15,6 +15,7 @@ from reperfuse.cohort.excerpt import excerpt, places
 from reperfuse.cohort.external import as_inside, check_names, sections_of
 from reperfuse.cohort.folds import FoldRow, balance, plan_folds, read_folds, write_folds
 from reperfuse.cohort.index import Index, find_sessions, megabytes, scan, stamped
+from reperfuse.cohort.layout import MAP
 from reperfuse.cohort.twins import contents, twins
 from reperfuse.cohort.visits import swapped
 from reperfuse.core.errors import ConfigError, Fault
@@ -199,8 +200,10 @@ def check_sections(config: Mapping[str, Any]) -> None:
 
 def _index(config: Mapping[str, Any], bids_dir: Path, output_dir: Path) -> tuple[Index, dict[str, str]]:
     sessions = dict(config["sessions"]) or sessions_of(bids_dir)
-    patterns = {role: found for role, found in config["images"].items() if role != "select"}
-    select = config["images"]["select"]
+    images = config["images"]
+    patterns = {role: found for role, found in images.items() if role not in ("select", "maps")}
+    patterns |= {f"{MAP}{name}": found for name, found in images["maps"].items()}
+    select = images["select"]
     return scan(bids_dir, images=patterns, select=select, sessions=sessions, skip=[output_dir]), sessions
 
 

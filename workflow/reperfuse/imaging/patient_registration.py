@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from reperfuse.cohort.layout import MAP
 from reperfuse.core.errors import Fault
 from reperfuse.imaging.grids import compose, resample
 from reperfuse.imaging.registration import Alignment, rigid
-from reperfuse.imaging.volume import Volume
+from reperfuse.imaging.volume import Volume, same_grid
 
 VISITS = ("J0", "J1")
 # b0 and DWI hold what an ADC map lacks, a skull and sharp edges: the ADC map drives only where it is alone.
@@ -62,7 +63,7 @@ def register_patient(
     ----------
     images : mapping of str to Volume
         ``J0_s0``, ``J0_trace``, ``J0_adc``, ``J0_brain`` (bool), ``J0_flair``, ``J0_t1w``, ``J0_gre``,
-        ``J0_pwi`` (temporal mean), and the same of J1; any may be absent.
+        ``J0_pwi`` (temporal mean), ``J0_map_<name>``, and the same of J1; any may be absent.
     starts_within, starts_between : sequence of str
         Attempts for two images of one session, and for those of two; see ``rigid``.
     settings : dict
@@ -112,14 +113,18 @@ def register_patient(
     chained: dict[tuple[str, str], np.ndarray] = {}
     for visit in VISITS:
         own = reference_of(images, visit)
-        for name in (f"{visit}_{contrast}" for contrast in CONTRASTS):
+        maps = sorted(name for name in images if name.startswith(f"{visit}_{MAP}"))
+        for name in (*(f"{visit}_{contrast}" for contrast in CONTRASTS), *maps):
             if name not in images:
                 continue
             if own is None:
                 if name == "J1_gre" and (found := align(reference, name, starts_between)).accepted:
                     chained[reference, name] = found.matrix
                 continue
-            found = align(own, name, starts_within)
+            if name in maps and (shared := _shared(images, own, name, fits)) is not None:
+                found = fits[own, name] = shared
+            else:
+                found = align(own, name, starts_within)
             if found.accepted and visit in to_visit:
                 chained[reference, name] = compose(to_visit[visit], found.matrix)
     away = next((visit for visit in VISITS if visit != home), "")
@@ -142,6 +147,21 @@ def register_patient(
             "pairs": [{"fixed": f, "moving": m, **found.facts()} for (f, m), found in fits.items()],
         },
     )
+
+
+def _shared(
+    images: Mapping[str, Volume], own: str, name: str, fits: Mapping[tuple[str, str], Alignment]
+) -> Alignment | None:
+    """Return the alignment of a map that lies on the grid of the diffusion image or of an aligned T1w image.
+
+    Made from these images, it lies where they do, which a fit of its own, to a map without a skull, can only blur.
+    """
+    t1w = f"{own.partition('_')[0]}_t1w"
+    if same_grid(images[own], images[name]):
+        return Alignment(np.eye(4), None, True, "grid of the diffusion image")
+    if t1w in images and same_grid(images[t1w], images[name]) and fits[own, t1w].accepted:
+        return Alignment(fits[own, t1w].matrix, None, True, "grid of the T1w image")
+    return None
 
 
 def _mask(images: Mapping[str, Volume], name: str) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from reperfuse.cohort.layout import MAP
 from reperfuse.imaging import brain as brains
 from reperfuse.imaging.diffusion import Diffusion
 from reperfuse.imaging.stream import ReadLimits
@@ -46,7 +47,7 @@ def prepare_visit(
     Parameters
     ----------
     sources : mapping
-        Role (``adc``, ``trace``, ``dwi``, ``pwi``, ``gre``, ``flair``, ``t1w``, ``brain``) → its files.
+        Role (``adc``, ``trace``, ``dwi``, ``pwi``, ``gre``, ``flair``, ``t1w``, ``brain``, ``map_<name>``) → its files.
 
     Returns
     -------
@@ -58,7 +59,7 @@ def prepare_visit(
     """
     limits = ReadLimits(max_declared_gib, max_ratio, allow_no_orientation, max_nonfinite_percent)
     visit = Visit(dict(sources), limits, allow_synthetic)
-    for role in ("flair", "t1w", "gre"):
+    for role in ("flair", "t1w", "gre", *(role for role in sources if role.startswith(MAP))):
         if (image := visit.attempt(role, visit.single)) is not None:
             visit.keep(role, image, role)
     visit.attempt(

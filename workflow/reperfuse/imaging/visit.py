@@ -76,7 +76,7 @@ class Prepared:
     ----------
     images : dict
         Among ``adc`` (10⁻⁶ mm²/s, never negative), ``trace``, ``s0``, ``brain`` (bool), all four on one grid,
-        and ``flair``, ``t1w``, ``gre``, ``pwi`` (steady-state mean), each on its own.
+        and ``flair``, ``t1w``, ``gre``, ``pwi`` (steady-state mean), ``map_<name>``, each on its own.
     faults : list of Fault
     facts : dict
         For the record; see :func:`prepare_visit`.

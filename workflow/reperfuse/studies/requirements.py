@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reperfuse.cohort.layout import DIFFUSION, MAP
+
 
 @dataclass(frozen=True)
 class ImageNeed:
@@ -174,14 +176,14 @@ def transformation(section: Mapping[str, Any]) -> Requirement:
     )  # fmt: skip
 
 
-# Contrast of the fusion → other images of J0 that it can be made from. The Jacobian determinant is of the transform
-# that brings the diffusion image, or T1w, to the template.
+# Contrast of the fusion → other images of J0 that it can be made from; a name that is not here is one of ``images.maps``.
 CONTRASTS = {
     "trace": ("dwi",),
     "adc": ("dwi",),
-    "jac": ("trace", "adc", "dwi", "t1w"),
+    "jac": DIFFUSION,  # of the transform that brings these to the template
     "lesion": ("adc", "dwi"),
     "lesion_distance": CHANNELS["lesion"],
+    **dict.fromkeys(("flair", "t1w", "gre"), ()),
     **dict.fromkeys(("tmax", "cbf", "cbv", "mtt"), ("pwi",)),
 }
 
@@ -189,7 +191,7 @@ CONTRASTS = {
 def fusion(section: Mapping[str, Any]) -> Requirement:
     """Embeddings of several contrasts (arXiv 2303.15963): two contrasts or more of J0; no label."""
     contrasts = tuple(section["contrasts"])
-    made_from = {name: CONTRASTS[name] for name in contrasts if name in CONTRASTS}
+    made_from = {name: CONTRASTS.get(name, (f"{MAP}{name}",)) for name in contrasts}
     need = ImageNeed("J0", contrasts, section["minimum"], made_from=made_from)
     return Requirement("fusion", "strata of patients", (need,), optional=("age", "sex", "family", "site"))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from reperfuse.cohort.layout import MAP
 from reperfuse.core.errors import Fault, Refusal
 from reperfuse.imaging import network_grid
 from reperfuse.imaging.grids import invert, resample
@@ -102,7 +103,7 @@ def chunk_inputs(
         What was found here (E111, E155, E156, E160); findings of earlier steps are not repeated.
     """
     where = Grid.of(grid)
-    inside = template_mask(grid, brain)
+    whole = _share(brain, where)
     arrays: dict[str, Array] = {}
     left_out: dict[str, str] = {}
     seen: dict[str, dict[str, int]] = {}
@@ -114,7 +115,7 @@ def chunk_inputs(
         if told is not None:
             left_out[who] = told.reason
             continue
-        patient = _Patient(shown.get(who, {}), steps, carry.get(who), brain, inside, where)
+        patient = _Patient(shown.get(who, {}), steps, carry.get(who), brain, whole, where)
         made: dict[str, Array] = {}
         refused: dict[str, Fault] = {}
         for name in contrasts:
@@ -176,11 +177,12 @@ class _Patient(PatientImages):
         steps: Mapping[str, Mapping[str, Any]],
         mapper: ToTemplate | None,
         brain: Volume,
-        inside: Array,
+        whole: Array,
         grid: Grid,
     ) -> None:
         super().__init__(paths, steps, mapper)
-        self.brain, self.inside, self.grid = brain, inside, grid
+        self.brain, self.whole, self.grid = brain, whole, grid
+        self.inside = whole >= 0.5
         self._lesion: Volume | None = None
 
     def contrast(self, name: str) -> Array:
@@ -229,8 +231,7 @@ class _Patient(PatientImages):
         weighted, weights = (one.like(one.data * inside) for one in (weighted, weights))
         matrix = _matrix(weighted, self.grid)
         values, share = network_grid.mean_inside(weighted, weights.data, matrix, self.grid.shape)
-        whole = np.maximum(network_grid.covered(weighted.like(inside), matrix, self.grid.shape), 1e-3)
-        return values, share / whole
+        return values, share / np.maximum(self.whole, 1e-3)
 
     def _of_lesion(self, name: str) -> Array:
         if self.without_lesion():
@@ -265,7 +266,7 @@ class _Patient(PatientImages):
 
 def _found(name: str) -> tuple[str, str, str]:
     """Return place, file and space of a contrast; a name that is not built in is one of ``images.maps``."""
-    return FOUND.get(name, (VISIT, f"map_{name}", f"{VISIT}_map_{name}"))
+    return FOUND.get(name, (VISIT, f"{MAP}{name}", f"{VISIT}_{MAP}{name}"))
 
 
 def _check_share(code: str, share: float, image: str) -> None:
