@@ -75,6 +75,7 @@ SHARED += ("fusion_strata", "fusion_score", "fusion_judge", "fusion_page")
 IMAGING = ("prepare", "register", "normalise", "lesions", "perfusion")
 ACTIVE = {sub: visits for one in COHORTS.values() for sub, visits in one["active"].items()}
 MB = {sub: size for one in COHORTS.values() for sub, size in one["mb"].items()}
+MAPS = {role for visits in ACTIVE.values() for role in visits.get("J0", ()) if role.startswith(layout.MAP)}
 NEEDS = requirements(config["studies"])
 STEPS = {sub: layout.steps_of(visits) for sub, visits in ACTIVE.items()}
 for name in EXTERNAL:  # pages are of the main cohort

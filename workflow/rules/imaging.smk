@@ -9,7 +9,7 @@ rule prepare:
     params:
         cfg=config["prepare"],
         code=code("prepare", "imaging"),
-        src=sources("adc", "trace", "dwi", "pwi", "gre", "flair", "t1w", "brain"),
+        src=sources("adc", "trace", "dwi", "pwi", "gre", "flair", "t1w", "brain", *MAPS),
     conda:
         "../../envs/imaging.yaml"
     threads: 1

@@ -176,7 +176,7 @@ def transformation(section: Mapping[str, Any]) -> Requirement:
     )  # fmt: skip
 
 
-# Contrast of the fusion → other images of J0 that it can be made from; a name that is not here is one of ``images.maps``.
+# Contrast of the fusion → other images of J0 that it can be made from; other names are of `images.maps`.
 CONTRASTS = {
     "trace": ("dwi",),
     "adc": ("dwi",),
