@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -111,6 +112,30 @@ def variables(columns: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Vari
     return wanted
 
 
+def _spread(
+    sheets: Sequence[Sheet], columns: Mapping[str, Mapping[str, Any] | None]
+) -> dict[str, Mapping[str, Any] | None]:
+    """Return the configuration with ``memory_*`` in place of which stands every column that is called so.
+
+    A column that has an entry of its own, or the name of a standard variable, is not among them. One for which there
+    is no column stays, as the column that is missing.
+    """
+    found: dict[str, Mapping[str, Any] | None] = {}
+    for name, spec in columns.items():
+        if not name.endswith("*") or spec is None:
+            found[name] = spec
+            continue
+        mine = [sheet for sheet in sheets if not spec.get("table") or _is_table(sheet, spec["table"])]
+        there = {_name(column): column for sheet in mine for column in sheet.columns}
+        chosen = [one for one in there if fnmatchcase(one, name) and one not in columns and one not in STANDARD]
+        found |= {one: {**spec, "column": there.get(one, one)} for one in chosen or [name]}
+    return found
+
+
+def _name(column: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", column.casefold())
+
+
 def _is_table(sheet: Sheet, wanted: str) -> bool:
     path = PurePosixPath(sheet.name)
     return wanted in (sheet.name, path.name, path.stem)
@@ -135,7 +160,7 @@ def sources(
     sidecars: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Mapping[str, Any] | None],
 ) -> tuple[list[Source], list[Fault]]:
-    """Find the column of every variable.
+    """Find the column of every variable; a name such as ``memory_*`` stands for every column that is called so.
 
     A configured column is taken as it is spelt; otherwise the standard name, then its aliases, whatever their
     case, in the first table that has one.
@@ -147,6 +172,7 @@ def sources(
     """
     found: list[Source] = []
     faults: list[Fault] = []
+    columns = _spread(sheets, columns)
     for name, variable in variables(columns).items():
         spec = columns.get(name) or {}
         table = spec.get("table") or ""
