@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reperfuse.cohort.layout import AFTER, published, steps_of
+from reperfuse.cohort.layout import AFTER, is_prepared, published, steps_of
 
 FILES = [["file", "stamp"]]
 
@@ -51,3 +51,14 @@ def test_perfusion_maps_are_published_and_what_was_carried_to_their_grid_is_not(
     name: str, path: str | None
 ) -> None:
     assert published("sub-1", name, {"J0": "01", "J1": "02"}, source="J0_pwi") == path
+
+
+def test_maps_of_the_users_own_are_prepared_and_registered_but_not_published() -> None:
+    found = {"J0": dict.fromkeys(["adc", "map_fa"], FILES)}
+    assert steps_of(found) == ["prepare", "register", "normalise", "lesions", "page"]
+    assert steps_of({"J0": {"map_fa": FILES}}) == [
+        "prepare",
+        "page",
+    ]  # no brain mask without a diffusion image
+    assert is_prepared("J0", "map_fa") and not is_prepared("J1", "map_fa")
+    assert published("sub-1", "J0_map_fa", {}) is None

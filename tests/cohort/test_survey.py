@@ -64,6 +64,21 @@ def test_who_lacks_what_is_judged_for_everybody_with_a_folder(tmp_path: Path) ->
     }
 
 
+def test_maps_of_the_users_own_are_found_and_count_as_contrasts(tmp_path: Path) -> None:
+    add(tmp_path, "sub-1", "ADC", "FA")
+    add(tmp_path, "sub-2", "ADC")
+    _, manifest = surveyed(
+        tmp_path,
+        images={"maps": {"fa": [{"suffix": "FA"}]}},
+        studies={"fusion": {"contrasts": ["adc", "fa"], "minimum": 2}},
+    )
+    assert sorted(manifest["active"]["sub-1"]["J0"]) == ["adc", "map_fa"]
+    judged = {sub: len(faults) for sub, faults in manifest["eligibility"]["fusion"].items()}
+    assert judged == {"sub-1": 0, "sub-2": 1}
+    with pytest.raises(ConfigError, match="FA"):
+        configured(tmp_path, images={"maps": {"FA": [{"suffix": "FA"}]}})
+
+
 def begin(tmp_path: Path, **studies: Any) -> list[str]:
     """Survey and begin a run; return the fold table's lines."""
     write_drawn(surveyed(tmp_path, studies={"imputation": studies})[1], tmp_path / "out")

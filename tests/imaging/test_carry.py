@@ -54,3 +54,23 @@ def test_without_an_accepted_pair_j1_is_refused() -> None:
 def test_without_a_warp_there_is_no_way() -> None:
     assert mask_mapper(None, {}, {}) is None
     assert pair_matrix({}, "J0_s0", "J0_t1w") is None
+
+
+def test_an_image_with_a_space_of_its_own_goes_through_its_alignment() -> None:
+    facts = {"pairs": [pair("J0_s0", "J0_flair", 6), pair("J0_s0", "J0_t1w", 4)]}
+    to_mni = mask_mapper(STILL, {"to_reference": shift(0)}, facts)
+    assert to_mni is not None
+    assert np.array_equal(to_mni(block(5), "J0_flair").data, block(2).data)
+    # The driving image itself: to the diffusion image and back.
+    to_mni = mask_mapper(STILL, {"to_reference": shift(-4)}, facts)
+    assert to_mni is not None
+    assert np.array_equal(to_mni(block(5), "J0_t1w").data, block(5).data)
+    with pytest.raises(Refusal, match="alignment of J0_gre"):
+        to_mni(block(5), "J0_gre")
+
+
+def test_an_image_of_j1_with_a_space_of_its_own_goes_through_both_visits() -> None:
+    facts = {"pairs": [pair("J0_s0", "J1_s0", 2), pair("J1_s0", "J1_gre", 4)]}
+    to_mni = mask_mapper(STILL, {"to_reference": shift(0)}, facts)
+    assert to_mni is not None
+    assert np.array_equal(to_mni(block(5), "J1_gre").data, block(2).data)

@@ -93,6 +93,14 @@ def test_a_complete_visit(visit: Visit, head: SimpleNamespace) -> None:
     json.dumps(facts, allow_nan=False)
 
 
+def test_maps_of_the_users_own_are_checked_and_kept_as_they_are(visit: Visit, head: SimpleNamespace) -> None:
+    share = head.brain * np.linspace(0.2, 0.8, head.brain.shape[0])[:, None, None]
+    prepared = visit(adc=head.adc, map_fa=share, map_ndi=np.full(head.brain.shape, 3.0))
+    np.testing.assert_allclose(prepared.images["map_fa"].data, share, rtol=1e-5)
+    assert "map_ndi" not in prepared.images and codes(prepared) == ["E111"]
+    assert prepared.facts["images"]["map_fa"]["shape"] == list(share.shape)
+
+
 def test_a_fault_excludes_its_image_and_no_other(visit: Visit, head: SimpleNamespace) -> None:
     prepared = visit(adc=head.adc, trace=head.trace, flair=np.zeros_like(head.s0), t1w=head.s0)
     assert codes(prepared) == ["E111"] and prepared.faults[0].path == "sub-1/dwi/sub-1_flair.nii.gz"

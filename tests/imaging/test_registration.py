@@ -325,6 +325,22 @@ def test_a_gre_that_is_all_of_a_follow_up_is_aligned_with_the_first_visit() -> N
     assert set(found.images) == {"space-J0_gre"}
 
 
+def test_a_map_lies_where_the_image_does_whose_grid_it_has() -> None:
+    away = rigid_matrix([2.0, 1.0, -3.0], [4.0, -3.0, 2.0], CENTRE)
+    grids = [B0.affine @ np.diag([1.0, 1.0, stretch, 1.0]) for stretch in (1.001, 1.002)]
+    t1w, own = (Volume(moved(DWI, away).data, affine) for affine in grids)
+    maps = {"J0_map_fa": B0.like(BRAIN * 0.5), "J0_map_myelin": t1w, "J0_map_other": own}
+    starts = {name: DEFAULTS[name] for name in ("starts_within", "starts_between")}
+    images = {"J0_s0": B0, "J0_brain": B0.like(BRAIN), "J0_t1w": t1w, **maps}
+    found = register_patient(images, **starts, **{**SETTINGS, "mirror_margin": None})
+    pairs = {p["moving"]: p for p in found.facts["pairs"]}
+    assert pairs["J0_map_fa"]["matrix"] == np.eye(4).tolist() and pairs["J0_map_fa"]["accepted"]
+    assert pairs["J0_map_myelin"]["matrix"] == pairs["J0_t1w"]["matrix"]
+    assert pairs["J0_map_other"]["start"] == "identity" and "nmi_after" in pairs["J0_map_other"]
+    assert target_error_mm(found.matrices["J0_s0", "J0_map_other"], away, B0, BRAIN) < 1.0
+    assert set(found.images) == {"space-J0_t1w"}  # maps are carried to the template alone
+
+
 def test_a_patient_without_diffusion_images_has_no_reference() -> None:
     found = register_patient({"J0_flair": B0}, starts_within=STARTS, starts_between=STARTS, **SETTINGS)
     assert found.facts == {"reference": None, "sources": {}, "pairs": []} and not found.images

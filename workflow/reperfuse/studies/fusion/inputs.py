@@ -52,8 +52,6 @@ FOUND = {
     **{name: (PERFUSION, name, f"{VISIT}_pwi") for name in ("tmax", "cbf", "cbv", "mtt")},
     "jac": (JACOBIAN, "jacobian", ""),
 }
-# Where 0 is no measurement but background: outside the head, or outside the brain of a map.
-POSITIVE = ("adc", "trace", "flair", "t1w", "gre")
 # Distance to a lesion where there is none, mm: more than any in a head, and finite.
 FAR_MM = 300.0
 
@@ -197,7 +195,10 @@ class _Patient(PatientImages):
         if name in LESIONS:
             return np.where(self.inside, self._of_lesion(name), np.float32(0))
         place, file, space = _found(name)
-        values, share = self._measured(self.raw(file, place), self._known(name, file, place), space)
+        known = self._known(name, file, place)
+        if not known.any():
+            raise Refusal("E111", path=f"{place}_{file}", value="0")
+        values, share = self._measured(self.raw(file, place), known, space)
         shown = self.inside & (share >= 0.5)
         _check_share("E155", float(shown.sum() / self.inside.sum()), f"{place}_{file}")
         kept = values[shown].astype(np.float64)
@@ -213,12 +214,11 @@ class _Patient(PatientImages):
             return None
 
     def _known(self, name: str, file: str, place: str) -> Array:
-        data = self.raw(file, place).data
-        if name in POSITIVE:
-            return data > 0
+        """Return where an image was measured. 0 is background, but for times and flows of curves that could be used."""
         if place == PERFUSION and "valid" in self.paths[place]:
             return self.raw("valid", place).data > 0.5
-        return np.ones(data.shape, dtype=bool)
+        data = self.raw(file, place).data
+        return data > 0 if name in FOUND else data != 0
 
     def _measured(self, volume: Volume, known: Array, space: str) -> tuple[Array, Array]:
         """Return values on the grid, and the share of each voxel of it that holds any."""
