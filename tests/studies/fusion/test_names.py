@@ -1,0 +1,109 @@
+"""Sets, systems and models by name, and what the configuration may not name."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reperfuse.core.errors import ConfigError
+from reperfuse.studies.fusion import names
+from tests.studies.fusion.made_cohort import section
+
+FOUR = ["trace", "adc", "flair", "jac"]
+DICTIONARY: dict[str, dict[str, Any]] = {name: {} for name in ("age", "memory_1", "memory_2", "smoking")}
+
+
+def test_pairs_come_first_then_sets_then_all_of_them() -> None:
+    asked = section(contrasts=FOUR, sizes=[2, 5], sets=[["jac", "trace"], ["flair", "trace", "adc"]])
+    assert names.sets(asked) == [
+        "trace+adc", "trace+flair", "trace+jac", "adc+flair", "adc+jac", "flair+jac",
+        "trace+adc+flair", "trace+adc+flair+jac",
+    ]  # fmt: skip
+
+
+@given(st.permutations(FOUR), st.lists(st.integers(1, 6), unique=True, max_size=4), st.booleans())
+def test_every_subset_once_in_the_order_of_the_contrasts(
+    order: list[str], sizes: list[int], first: bool
+) -> None:
+    asked = section(contrasts=order, sizes=sizes, primary="jac+adc" if first else "")
+    found = names.sets(asked)
+    expected = {frozenset(one) for size in sizes for one in combinations(order, size)}
+    expected.add(frozenset(names.primary(asked).contrasts))
+    assert len(found) == len(set(found)) == len(expected)
+    assert {frozenset(one.split("+")) for one in found} == expected
+    assert all(one.split("+") == sorted(one.split("+"), key=order.index) for one in found)
+    for trial in names.models(asked, [1, 2]):
+        assert re.fullmatch(r"[0-9A-Za-z_+]+-[0-9A-Za-z_]+-[0-9]+", trial)
+        assert str(names.parse(trial)) == trial
+
+
+def test_baselines_and_variants_are_of_the_primary_set_alone() -> None:
+    asked = section(contrasts=FOUR[:3], baselines=["voxel_pca"], variants={"code8": {"network": {"code": 8}}})
+    found = [one.name for one in names.systems(asked)]
+    last = "trace+adc+flair"
+    assert found[:3] == ["trace+adc", "trace+adc[unet]", "trace+flair"]
+    assert found[-4:] == [last, f"{last}[unet]", f"{last}[voxel_pca]", f"{last}[code8]"]
+    assert names.primary(asked) == (last, "none") and names.primary(asked).contrasts == tuple(FOUR[:3])
+    # The one that strata are made of is fitted even where only networks with skips are asked for.
+    assert [one.kind for one in names.systems(section(contrasts=["adc"], minimum=1, sizes=[], skips=["unet"]))] == [
+        "unet", "none", "voxel_pca",
+    ]  # fmt: skip
+
+
+def test_models_are_one_for_each_fold_and_the_final_one() -> None:
+    asked = section(contrasts=["lesion"], minimum=1, sizes=[], skips=["none"], baselines=[])
+    assert names.models(asked, {2, 1}) == ["lesion-none-1", "lesion-none-2", "lesion-none-0"]
+    assert names.models(asked, []) == []
+    place = names.parse("trace+adc-voxel_pca-3")
+    assert place == ("trace+adc", "voxel_pca", 3) and place.system.name == "trace+adc[voxel_pca]"
+
+
+def test_a_variant_changes_what_it_names() -> None:
+    asked = section(variants={"wide": {"network": {"widths": [8, 8, 8]}, "training": {"epochs": 9}}})
+    plain, wide = names.effective(asked, "none"), names.effective(asked, "wide")
+    assert wide["network"] == {**plain["network"], "widths": [8, 8, 8]}
+    assert wide["training"] == {**plain["training"], "epochs": 9}
+    assert (
+        names.effective(asked, "voxel_pca") == plain == {key: asked[key] for key in ("network", "training")}
+    )
+
+
+GOOD: dict[str, Any] = {
+    "contrasts": ["adc", "my_map"],
+    "variants": {"small": {"network": {"code": 1}}},
+    "phenotypes": {"variables": ["memory_*"], "single": ["age", "nihss"], "adjust": ["age", "brain_ml"]},
+}
+
+
+def test_what_is_known_passes() -> None:
+    names.check(section(**GOOD), DICTIONARY, ["my_map"])
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"contrasts": ["adc", "trase"]}, "trase, .* did you mean trace"),
+        ({"contrasts": ["adc", "my_mab"]}, "did you mean my_map"),
+        ({"sets": [["adc", "flair"]]}, r"sets` names flair, .* known are adc, my_map"),
+        ({"primary": "adc+my_mp"}, "primary` names my_mp, .* did you mean my_map"),
+        ({"minimum": 3}, "minimum` asks for 3 contrasts, but 2 take part"),
+        ({"intensity": {"fixed": {"adc": [3, 1]}, "quantiles": [0, 1]}}, r"fixed.adc` is \[3, 1\]"),
+        ({"intensity": {"fixed": {}, "quantiles": [0.5, 0.5]}}, "quantiles"),
+        ({"variants": {"unet": {}}}, "cannot be named so"),
+        ({"variants": {"a-b": {}}}, "cannot be named so"),
+        ({"variants": {"a": {"network": 3}}}, "expected what differs"),
+        ({"variants": {"a": {"netwrk": {}}}}, "did you mean network"),
+        ({"variants": {"a": {"network": {"kode": 8}}}}, "did you mean code"),
+        ({"phenotypes": {**GOOD["phenotypes"], "variables": ["memry_*"]}}, "memry_"),
+        ({"phenotypes": {**GOOD["phenotypes"], "single": ["smokin"]}}, "did you mean smoking"),
+        ({"phenotypes": {**GOOD["phenotypes"], "adjust": ["brain_m"]}}, "did you mean brain_ml"),
+    ],
+)
+def test_what_is_not_known_is_refused_with_the_nearest_name(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        names.check(section(**{**GOOD, **changed}), DICTIONARY, ["my_map"])
