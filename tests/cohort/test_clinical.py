@@ -241,6 +241,18 @@ def test_columns_units_and_own_variables_are_configured(tmp_path: Path) -> None:
     assert available(clinical, "J1") == ["glucose", "onset_to_mri_min", "troponin"]
 
 
+def test_one_entry_defines_every_column_that_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "participants.tsv").write_text(
+        "participant_id\tmemory_1\tMemory 2\tmemory_note\tage\nsub-1\t0.5\t-1\tgood\t70\n"
+    )
+    measure = {"kind": "number", "available_at": "none"}
+    note = {"column": "memory_note", "kind": "text", "available_at": "none"}
+    clinical = read(tmp_path, columns={"memory_*": measure, "memory_note": note, "mood_*": measure})
+    row = {name: value for name, value in clinical.rows["sub-1"].items() if not name.startswith("age")}
+    assert row == {"memory_1": 0.5, "memory_2": -1.0, "memory_note": "good"}
+    assert "mood_*" in only(clinical, "E135").reason
+
+
 def test_a_configured_column_that_no_table_has_is_named_with_its_nearest(tmp_path: Path) -> None:
     table(tmp_path, "participant_id\tmRS-90\tage\nsub-1\t2\t50\n")
     clinical = read(tmp_path, columns={"mrs_3m": {"column": "mRS_90"}})
