@@ -111,10 +111,9 @@ def size(contrasts: int, shape: Sequence[int], *, code: int, **_: Any) -> Size:
 
 def use_coarse(monkeypatch: Any) -> None:
     """Put `Coarse` in the place of the network."""
-    from reperfuse.studies.fusion import bundle, fit
+    from reperfuse.studies.fusion import architecture, fit
 
-    for module in (fit, bundle):
-        monkeypatch.setattr(module, "FusionAutoencoder", Coarse)
+    monkeypatch.setattr(architecture, "FusionAutoencoder", Coarse)
     monkeypatch.setattr(fit, "parameters_of", size)
 
 

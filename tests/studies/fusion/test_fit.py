@@ -14,7 +14,7 @@ from reperfuse.core.errors import ConfigError
 from reperfuse.evaluation.bundle import read_bundle, write_bundle
 from reperfuse.evaluation.leakage import Leakage
 from reperfuse.learning import training as loop
-from reperfuse.studies.fusion import assemble, bundle, fit, names, score
+from reperfuse.studies.fusion import architecture, assemble, bundle, fit, names, score
 from tests.studies.fusion import made_cohort as make
 
 MASK = make.brain()
@@ -33,7 +33,7 @@ def coarse(monkeypatch: Any) -> None:
 
 
 def test_the_real_network_is_fitted_embeds_everybody_and_comes_back_from_its_bundle(tmp_path: Path) -> None:
-    asked, mask = make.section(training={"epochs": 1, "batch": 2, "lr": 0.01}), make.brain((64, 64, 64))
+    asked, mask = make.section(training={"epochs": 1, "batch": 2}), make.brain((64, 64, 64))
     cohort = make.made(asked, 4, mask.shape)
     done = run("trace+adc-none-0", tmp_path, asked, cohort, mask=mask)
     assert done.codes.shape == (4, 2) and done.codes.dtype == np.float32
@@ -274,6 +274,45 @@ def test_a_derangement_gives_nobody_the_own_code() -> None:
     for n in (2, 3, 10):
         found = fit._derangement(n, 1)
         assert sorted(found) == list(range(n)) and not (found == np.arange(n)).any()
+
+
+def test_a_linear_path_begins_at_the_components_of_the_voxels(tmp_path: Path) -> None:
+    mask = make.brain((64, 64, 64))
+    asked = make.section(training={"epochs": 1, "batch": 3, "linear": True, "lr": 1e-12})
+    cohort = make.made(asked, 3, mask.shape)
+    net, pca = (
+        run(f"trace+adc-{kind}-0", tmp_path, asked, cohort, mask=mask) for kind in ("none", "voxel_pca")
+    )
+    mse = [[one["mse"] for one in done.rows] for done in (net, pca)]
+    assert mse[0] == pytest.approx(mse[1], rel=1e-3, abs=1e-7)
+    assert net.codes == pytest.approx(pca.codes / pca.codes.std(axis=0), abs=1e-2)
+    # Mean, components, and their standard deviations.
+    assert net.facts["n_linear"] == pca.facts["n_parameters"] + 2
+    bundle.write_model(tmp_path / "index.json", net.model)
+    read = bundle.read_model(tmp_path / "index.json", device="cpu")
+    assert read is not None and np.array_equal(score.embed(read, asked, cohort, cohort.ids), net.codes)
+
+
+def test_components_are_also_of_mirror_images_and_only_of_those_who_have_every_contrast() -> None:
+    mask = make.brain()
+    images = np.random.default_rng(0).random((5, 1, *make.SHAPE)).astype(np.float16) * mask
+
+    class Held(torch.nn.Module):
+        to_code, heads = torch.nn.Linear(2, 2), ()
+
+    found = {}
+    for mirrored in (False, True):
+        module = architecture.AroundComponents(Held(), mask, length=7, n_contrasts=1)
+        module.begin(images, mask, mirrored=mirrored)
+        found[mirrored] = int((module.components.abs().sum(dim=1) > 0).sum())
+        mean = module.mean.numpy()
+    assert found == {False: 4, True: 7} and not module.network.to_code.weight.any()
+    assert mean == pytest.approx(
+        (images.mean(axis=0) / 2 + images[..., ::-1].mean(axis=0) / 2)[:, mask][0], abs=1e-3
+    )
+    module = architecture.AroundComponents(Held(), mask, length=7, n_contrasts=1)
+    module.begin(images[:1], mask, mirrored=True)
+    assert not module.components.any() and not module.mean.any()
 
 
 @pytest.mark.slow

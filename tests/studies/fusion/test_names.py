@@ -94,6 +94,10 @@ def test_what_is_known_passes() -> None:
         ({"minimum": 3}, "minimum` asks for 3 contrasts, but 2 take part"),
         ({"intensity": {"fixed": {"adc": [3, 1]}, "quantiles": [0, 1]}}, r"fixed.adc` is \[3, 1\]"),
         ({"intensity": {"fixed": {}, "quantiles": [0.5, 0.5]}}, "quantiles"),
+        (
+            {"variants": {"a": {"training": {"linear": True}, "network": {"output": "sigmoid"}}}},
+            "exclude each other",
+        ),
         ({"variants": {"unet": {}}}, "cannot be named so"),
         ({"variants": {"a-b": {}}}, "cannot be named so"),
         ({"variants": {"a": {"network": 3}}}, "expected what differs"),

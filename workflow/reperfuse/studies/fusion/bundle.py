@@ -13,7 +13,7 @@ import torch
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.files import read_json, write_json
 from reperfuse.evaluation.bundle import read_bundle, write_bundle
-from reperfuse.networks.fusion_autoencoder import FusionAutoencoder
+from reperfuse.studies.fusion.architecture import build
 from reperfuse.studies.fusion.names import NONE, UNET, System
 from reperfuse.studies.fusion.ranges import Range
 from reperfuse.studies.fusion.training import Network
@@ -36,6 +36,8 @@ class Model:
         Brain of the template.
     network : mapping
         Settings that it was built by.
+    linear : bool
+        Whether it has a linear path.
     grid : mapping
         That its images lie on.
     n : int
@@ -47,6 +49,7 @@ class Model:
     ranges: Mapping[str, Range]
     mask: Array
     network: Mapping[str, Any]
+    linear: bool
     grid: Mapping[str, Any]
     n: int
 
@@ -72,6 +75,7 @@ def write_model(index: Path, model: Model | None) -> None:
             "gives": "an embedding of a patient's contrasts, and images from an embedding",
             "ranges": {name: asdict(one) for name, one in model.ranges.items()},
             "network": dict(model.network),
+            "linear": model.linear,
             "grid": dict(model.grid),
             "partial": model.rule.partial,
             "n": model.n,
@@ -109,7 +113,8 @@ def _model(arrays: Mapping[str, Array], card: Mapping[str, Any], device: Any) ->
     system = System(card["set"], card["kind"])
     if system.kind not in (NONE, UNET):
         raise ValueError(f"kind is {system.kind}")
-    module = FusionAutoencoder(contrasts=len(system.contrasts), skips=system.kind == UNET, **card["network"])
+    mask, linear = arrays[MASK] > 0, card["linear"]
+    module = build(system.kind, card["network"], len(system.contrasts), mask, linear=linear)
     module.load_state_dict(
         {name: torch.from_numpy(one.copy()) for name, one in arrays.items() if name != MASK}
     )
@@ -117,8 +122,9 @@ def _model(arrays: Mapping[str, Array], card: Mapping[str, Any], device: Any) ->
         system,
         Network(module.eval(), partial=card["partial"], device=device),
         {name: Range(**card["ranges"][name]) for name in system.contrasts},
-        arrays[MASK] > 0,
+        mask,
         card["network"],
+        linear,
         card["grid"],
         card["n"],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,8 @@ import numpy as np
 from reperfuse.core.errors import Refusal
 from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.leakage import Audit
-from reperfuse.networks.fusion_autoencoder import FusionAutoencoder, parameters_of
-from reperfuse.studies.fusion import baselines, measures, names, ranges, training
+from reperfuse.networks.fusion_autoencoder import parameters_of
+from reperfuse.studies.fusion import architecture, baselines, measures, names, ranges, training
 from reperfuse.studies.fusion.assemble import VISIT, Cohort, normalised, taking_part
 from reperfuse.studies.fusion.bundle import Model
 
@@ -160,8 +160,11 @@ def run_model(
     }
     if place.kind not in names.BASELINES:
         done.facts["standard_equivalent"] = size.standard_equivalent
+        if settings["training"]["linear"]:
+            done.facts["n_linear"] = rule.module.n_fixed  # type: ignore[attr-defined]
     if place.fold == names.FINAL and isinstance(rule, training.Network):
-        done.model = Model(system, rule, found, mask, settings["network"], dict(section["grid"]), len(learnt))
+        linear, grid = settings["training"]["linear"], dict(section["grid"])
+        done.model = Model(system, rule, found, mask, settings["network"], linear, grid, len(learnt))
     return done
 
 
@@ -171,15 +174,19 @@ def _fitted(
     """Return what encodes and decodes, and the losses of its training."""
     if kind == names.VOXEL_PCA:
         return baselines.fit_voxel_pca(images, mask, most=most), []
-    build: Callable[[], Any]
+    own, n_contrasts = settings["training"], images.shape[1]
     if kind == names.AUTOENCODER_KL:
-        build = partial(baselines.Variational, images.shape[1], settings["network"]["code"])
-        own = {**settings["training"], "contrast_dropout": 0}
+        build = partial(baselines.Variational, n_contrasts, settings["network"]["code"])
+        own = {**own, "contrast_dropout": 0}
         return training.fit(build, own, images, there, mask, task=baselines.Inferring, **how)
-    build = partial(
-        FusionAutoencoder, contrasts=images.shape[1], skips=kind == names.UNET, **settings["network"]
-    )
-    return training.fit(build, settings["training"], images, there, mask, task=training.Reconstructing, **how)
+
+    def begun() -> Any:
+        module: Any = architecture.build(kind, settings["network"], n_contrasts, mask, linear=own["linear"])
+        if own["linear"]:
+            module.begin(images[there.all(axis=1)], mask, mirrored=own["flip"])
+        return module
+
+    return training.fit(begun, own, images, there, mask, task=training.Reconstructing, **how)
 
 
 @dataclass(frozen=True)

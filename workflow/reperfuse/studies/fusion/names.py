@@ -191,12 +191,21 @@ def check(section: Section, dictionary: Mapping[str, Mapping[str, Any]], maps: C
             )
     for name, changed in section["variants"].items():
         _check_variant(name, changed, section)
-    own, variables = section["phenotypes"], [*dictionary, *(one for one in STANDARD if one not in dictionary)]
-    for pattern in own["variables"]:
+    for kind in (NONE, *section["variants"]):
+        own = effective(section, kind)
+        if own["training"]["linear"] and own["network"]["output"] != "linear":
+            raise ConfigError(
+                f"`studies.fusion.training.linear` and `network.output: {own['network']['output']}` exclude each other."
+            )
+    asked, variables = (
+        section["phenotypes"],
+        [*dictionary, *(one for one in STANDARD if one not in dictionary)],
+    )
+    for pattern in asked["variables"]:
         if not any(fnmatchcase(name, pattern) for name in variables):
             _known("phenotypes.variables", [pattern], variables, "variable of the tables, nor matches one")
-    _known("phenotypes.single", own["single"], variables, "variable of the tables")
-    _known("phenotypes.adjust", own["adjust"], [*variables, *MEASURED], "variable of the tables")
+    _known("phenotypes.single", asked["single"], variables, "variable of the tables")
+    _known("phenotypes.adjust", asked["adjust"], [*variables, *MEASURED], "variable of the tables")
 
 
 def _ordered(section: Section, chosen: Iterable[str]) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ class Network:
 
     @property
     def n_parameters(self) -> int:
-        """Of the network."""
+        """Of the network, without a linear path."""
         return sum(one.numel() for one in self.module.parameters())
 
 

@@ -1,0 +1,113 @@
+"""The study's network untrained, with or without a linear path beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reperfuse.networks.fusion_autoencoder import FusionAutoencoder
+from reperfuse.studies.fusion.baselines import VoxelPca, fit_voxel_pca
+from reperfuse.studies.fusion.names import UNET
+
+Array = np.ndarray
+
+
+def build(kind: str, network: Mapping[str, Any], n_contrasts: int, mask: Array, *, linear: bool) -> nn.Module:
+    """Return an untrained network.
+
+    Parameters
+    ----------
+    kind : str
+        ``unet`` has skips; all others have none.
+    network : mapping
+        Settings of `reperfuse.networks.fusion_autoencoder.FusionAutoencoder`.
+    n_contrasts : int
+    mask : ndarray of bool, shape (S, R, L)
+    linear : bool
+        Whether it has a linear path; see `AroundComponents`.
+    """
+    module = FusionAutoencoder(contrasts=n_contrasts, skips=kind == UNET, **network)
+    if not linear:
+        return module
+    return AroundComponents(module, mask, length=module.code_length(mask.shape), n_contrasts=n_contrasts)
+
+
+class AroundComponents(nn.Module):
+    """A network whose code begins as principal components of the voxels, and whose images begin as theirs.
+
+    With x the voxels in the mask, m their mean, P orthonormal components and s their standard deviations, the code is
+    P (x − m) / s + encoder(x), and the image m + Pᵀ s code + decoder(code). The last layers of encoder and decoder
+    begin at 0, P, m and s stay.
+
+    Parameters
+    ----------
+    network : FusionAutoencoder
+    mask : ndarray of bool, shape (S, R, L)
+    length : int
+        Of the code.
+    n_contrasts : int
+        M.
+    """
+
+    components: Tensor
+    mean: Tensor
+    sd: Tensor
+    where: Tensor
+
+    def __init__(self, network: Any, mask: Array, *, length: int, n_contrasts: int) -> None:
+        super().__init__()
+        self.network = network
+        size = n_contrasts * int(mask.sum())
+        self.register_buffer("components", torch.zeros(length, size))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("sd", torch.ones(length))
+        self.register_buffer("where", torch.from_numpy(np.flatnonzero(mask)), persistent=False)
+
+    def begin(self, images: Array, mask: Array, *, mirrored: bool) -> None:
+        """Take components from training images (n, M, S, R, L), and from their mirror images where asked for."""
+        for layer in (self.network.to_code, *(head[-1].layers[-1] for head in self.network.heads)):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        if len(images) < 2:
+            return
+        shown = np.concatenate([images, images[..., ::-1]]) if mirrored else images
+        found: VoxelPca = fit_voxel_pca(shown, mask, most=len(self.components))
+        k = len(found.components)
+        scores = np.stack([found.encode(one, np.empty(0))[0] for one in shown])
+        self.components[:k] = torch.from_numpy(found.components)
+        self.mean[:] = torch.from_numpy(found.mean)
+        self.sd[:k] = torch.from_numpy(scores.std(axis=0))
+
+    @property
+    def n_fixed(self) -> int:
+        """How many numbers the linear path has."""
+        return self.components.numel() + self.mean.numel() + self.sd.numel()
+
+    def code_length(self, shape: Sequence[int]) -> int:
+        """Return how many numbers the embedding has."""
+        return len(self.components)
+
+    def encode(self, images: Tensor, available: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """As `FusionAutoencoder` has it; what is hidden is as the mean."""
+        codes, skips = self.network.encode(images, available)
+        values = images.flatten(2)[:, :, self.where] - self.mean.view(images.shape[1], -1)
+        if available is not None:
+            values = values * available[:, :, None]
+        return codes + values.flatten(1) @ self.components.T / self.sd, skips
+
+    def decode(self, codes: Tensor, skips: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+        """As `FusionAutoencoder` has it."""
+        images: Tensor = self.network.decode(codes, skips, shape)
+        values = self.mean + (codes * self.sd) @ self.components
+        linear = torch.zeros_like(images).flatten(2)
+        linear[:, :, self.where] = values.view(*images.shape[:2], -1).to(linear.dtype)
+        return images + linear.view_as(images)
+
+    def forward(self, images: Tensor, available: Tensor | None = None) -> Tensor:
+        """Return images as they come out, (B, M, S, R, L)."""
+        codes, skips = self.encode(images, available)
+        return self.decode(codes, skips, images.shape[2:])
