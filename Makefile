@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-cluster chaos lint acute-dwi acute-pwi dsc-dro soop soop-outcome soop-severity weights bench null-cohorts perfusion-accuracy transformation-phantom docs lock pins slurm clean
+.PHONY: help install demo test test-cluster chaos lint acute-dwi acute-pwi dsc-dro soop soop-outcome soop-severity weights bench null-cohorts soop-fusion perfusion-accuracy transformation-phantom fusion-phantom docs lock pins slurm clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -78,6 +78,11 @@ transformation-phantom: $(VENV)/.default build/transformation/.cohort ## the pro
 	$(BIN)/python tests/studies/transformation/against_truth.py build/transformation/results \
 		build/transformation/truth docs/results/transformation.md "make transformation-phantom"
 
+fusion-phantom: $(VENV)/.default build/fusion/.cohort ## strata of 200 synthetic patients against the truth; writes docs/results; about an hour
+	$(BIN)/snakemake fusion --cores $(CORES) --configfile config/fusion-phantom.yaml
+	$(BIN)/python tests/studies/fusion/against_truth.py build/fusion/results \
+		build/fusion/truth docs/results/fusion.md "make fusion-phantom"
+
 docs: $(VENV)/.default ## write config/README.md from the schemas
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.core.settings
 
@@ -102,6 +107,11 @@ soop-severity: $(VENV)/.default ## the severity study on the 729 lesion masks wi
 	$(BIN)/snakemake severity --cores $(CORES) --configfile config/soop.yaml
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.study_results results/soop/severity \
 		docs/results/soop-severity.md "make soop-severity" severity
+
+soop-fusion: $(VENV)/.default ## strata of the 972 lesion masks, and what volume alone explains; writes docs/results; an hour
+	$(BIN)/snakemake fusion --cores $(CORES) --configfile config/soop.yaml
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.reporting.study_results results/soop/fusion \
+		docs/results/soop-fusion.md "make soop-fusion" fusion
 
 slurm: $(VENV)/.slurm ## add the Slurm executor that profiles/slurm asks for
 
@@ -152,4 +162,10 @@ build/tiny/.cohort: $(PHANTOM) | $(VENV)/.default
 build/transformation/.cohort: $(PHANTOM) | $(VENV)/.default
 	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom build/transformation/bids build/transformation/truth \
 		n=40 seed=8 pwi_missing_mild=0 pwi_missing_other=0 left_before_j1=0 'mcar={gre: 0, flair: 1, t1w: 1}'
+	@touch $@
+
+# The default seed, so that the planted strata are those of the frozen cohort; without what the study does not look at.
+build/fusion/.cohort: $(PHANTOM) | $(VENV)/.default
+	PYTHONPATH=workflow $(BIN)/python -m reperfuse.phantom build/fusion/bids build/fusion/truth \
+		n=200 'mcar={pwi: 1, flair: 0, t1w: 0, adc: 0, trace: 0, gre: 1}' left_before_j1=1
 	@touch $@
