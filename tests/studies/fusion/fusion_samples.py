@@ -303,3 +303,17 @@ def write_folder(folder: Path) -> Path:
     write_json(folder / "summary.json", found.summary)
     write_json(folder / "strata-summary.json", strata_summary())
     return folder
+
+
+def shown(kind: str) -> dict[str, np.ndarray]:
+    """Return what a model leaves of three held-out patients: an ellipsoid brain whose left half is brighter."""
+    s, r, c = np.meshgrid(*(np.linspace(-1, 1, 64),) * 3, indexing="ij")
+    inside = (s / 0.6) ** 2 + (r / 0.8) ** 2 + (c / 0.65) ** 2 < 1
+    found = {}
+    for place, who in enumerate(("sub-000", "sub-004", BAD)):
+        for contrast in CONTRASTS:
+            image = np.where(inside, 0.4 + 0.3 * (c > 0) + 0.1 * np.sin(9 * r), 0).astype(np.float16)
+            off = {"none": 0.1 * (place + 1), "unet": 0.01}[kind]
+            found[f"{who}/{contrast}/original"] = image
+            found[f"{who}/{contrast}/reconstructed"] = (image + off * inside * (r > 0)).astype(np.float16)
+    return found

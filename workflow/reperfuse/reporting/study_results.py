@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from reperfuse.core.files import write_text
 from reperfuse.core.version import VERSION
-from reperfuse.reporting import severity_results
+from reperfuse.reporting import fusion_results, severity_results
 from reperfuse.reporting import study_listing as listing
 from reperfuse.reporting import study_tables as tables
+from reperfuse.reporting.fusion_view import FusionView, read_fusion_view
 from reperfuse.reporting.pages import RESEARCH_USE
 from reperfuse.reporting.severity_view import SeverityView, read_severity_view
 from reperfuse.reporting.study_canvas import measure
 from reperfuse.reporting.study_reading import CALIBRATED, POOLED
 from reperfuse.reporting.study_view import StudyView, count, read_view
 from reperfuse.reporting.study_words import external_sentences, power_sentences, primary_sentences
+
+READERS: Mapping[str, Callable[[str], StudyView]] = {
+    "severity": read_severity_view,
+    "fusion": read_fusion_view,
+}
 
 
 def page(view: StudyView, command: str, study: str) -> str:
@@ -30,15 +37,28 @@ def page(view: StudyView, command: str, study: str) -> str:
         *(line for notice in view.notices for line in (notice, "")),
         "## Cohort",
         "",
-        f"{count(summary.get('n'))} patients, {count(summary.get('n_positive'))} with the outcome"
-        + (f" (`{view.target}`)." if view.target else "."),
+        _people(view),
         "",
-        *(severity_results.body(view) if isinstance(view, SeverityView) else _body(view)),
+        *_parts(view),
     ]
     for key, title in (("assumptions", "What was assumed"), ("sources", "Sources")):
         text = tables.markdown(listing.assumptions_table(summary.get(key) or {}, ""), view)
         lines += [f"## {title}", "", *text[2:]] if text else []
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _people(view: StudyView) -> str:
+    n = f"{count(view.summary.get('n'))} patients"
+    if isinstance(view, FusionView):  # which has no outcome
+        return f"{n}."
+    of = f" (`{view.target}`)" if view.target else ""
+    return f"{n}, {count(view.summary.get('n_positive'))} with the outcome{of}."
+
+
+def _parts(view: StudyView) -> list[str]:
+    if isinstance(view, SeverityView):
+        return severity_results.body(view)
+    return fusion_results.body(view) if isinstance(view, FusionView) else _body(view)
 
 
 def _body(view: StudyView) -> list[str]:
@@ -82,8 +102,7 @@ def _flags(view: StudyView) -> list[str]:
 def main(folder: str, target: str, command: str, study: str = "") -> None:
     """Write the page of a study's folder."""
     name = study or Path(folder).name
-    view = read_severity_view(folder) if name == "severity" else read_view(folder)
-    write_text(target, page(view, command, name))
+    write_text(target, page(READERS.get(name, read_view)(folder), command, name))
 
 
 if __name__ == "__main__":
