@@ -94,7 +94,8 @@ def models() -> list[dict[str, Any]]:
             "fold": place.fold, "n": N - len(held), "held_out": held, "embedded": IDS, "code_length": 32,
             "n_parameters": 400_000 + 60_000 * len(place.system.contrasts),
             "standard_equivalent": 3_000_000 + 600_000 * len(place.system.contrasts),
-            "compression": len(place.system.contrasts) * 64**3 / 32, "left_out": {"sub-900": "no jac"},
+            "compression": len(place.system.contrasts) * 64**3 / 32,
+            "left_out": {"sub-899": "no jac"} if "jac" in place.set else {},
             "history": [0.05 * 0.8**epoch + 0.01 for epoch in range(12)],
             "leakage": [{"object": "network", "n_fits": 1, "n_seen_min": N - len(held), "n_seen_max": N - len(held),
                          "n_overlap": 0}],
@@ -109,14 +110,16 @@ def manifest() -> dict[str, Any]:
     """Return of the manifest what the judge reads."""
     no_images = {"code": "E101", "participant_id": "", "session_id": "", "path": "", "values": {}}
     return {
-        "eligibility": {"fusion": {**{who: [] for who in [*IDS, "sub-900"]}, "sub-901": [no_images]}},
+        "eligibility": {
+            "fusion": {**{who: [] for who in [*IDS, "sub-899", "sub-900"]}, "sub-901": [no_images]}
+        },
         "folds": {
             "fusion": {
                 "rows": [
                     {"participant_id": who, "fold": fold_of(who), "group": f"f{i // 2}"}
                     for i, who in enumerate(IDS)
                 ]
-                + [{"participant_id": "sub-900", "fold": 1, "group": "f99"}]
+                + [{"participant_id": who, "fold": 1, "group": "f99"} for who in ("sub-899", "sub-900")]
             }
         },
     }

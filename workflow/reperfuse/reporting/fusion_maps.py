@@ -98,7 +98,9 @@ class Triptychs(Cases):
             if (row["participant_id"], row["configuration"]) == (who, view.chief)
         }
         pictures = []
-        for name, images in self.shown[view.chief][who].items():
+        mine = self.shown[view.chief][who]
+        for name in (one for one in view.chief_contrasts if one in mine):
+            images = mine[name]
             with_skips = around.get(name, {}).get("reconstructed")
             picture = triptych(
                 f"{who}_{name}", images, with_skips, view.summary.get("spacing_mm") or (1, 1, 1)

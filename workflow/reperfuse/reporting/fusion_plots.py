@@ -44,22 +44,31 @@ def errors(view: FusionView) -> Drawn:
             found.setdefault((row["target"], row["configuration"]), []).append(mse)
     if not found:
         return Drawn(note="No errors are drawn: nobody was held out.")
-    lanes = [(target, name) for target in view.chief_contrasts for name in names if (target, name) in found]
+    lanes = {
+        (target, name): 0.95 * place + 0.4 * names.index(name)
+        for place, target in enumerate(view.chief_contrasts)
+        for name in names
+        if (target, name) in found
+    }
     with style("errors"):
-        figure = Figure(figsize=(WIDTH, 0.42 * len(lanes) + 1.4), dpi=72, layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.4 * len(lanes) + 1.4), dpi=72, layout="constrained")
         axes = figure.add_subplot()
-        for place, lane in enumerate(lanes):
+        for lane, place in lanes.items():
             colour = COLOURS[names.index(lane[1])]
             for i, mse in enumerate(found[lane]):
-                shift = 0.16 * (seed_of("error", *lane, i) / 2**31 - 1)
+                shift = 0.12 * (seed_of("error", *lane, i) / 2**31 - 1)
                 axes.plot(mse, place + shift, "o", color=colour, markersize=3, markeredgewidth=0, alpha=0.6)
             middle = sorted(found[lane])[len(found[lane]) // 2]
-            axes.plot([middle, middle], [place - 0.3, place + 0.3], color=colour, linewidth=2.2)
+            axes.plot([middle, middle], [place - 0.19, place + 0.19], color=colour, linewidth=2.2)
         for limit in view.summary.get("mse_flags") or ():
             axes.axvline(limit, color=ALARM, linewidth=0.9, linestyle=(0, (3, 3)))
         axes.set_xscale("log")
-        axes.set(ylim=(len(lanes) - 0.5, -0.5), xlabel="mean squared error of a held-out patient (log scale)")
-        axes.set_yticks(range(len(lanes)), [contrast(target) for target, _ in lanes])
+        axes.set(
+            ylim=(max(lanes.values()) + 0.4, -0.4),
+            xlabel="mean squared error of a held-out patient (log scale)",
+        )
+        middles = {target: place - 0.2 * (name != names[0]) for (target, name), place in lanes.items()}
+        axes.set_yticks(list(middles.values()), [contrast(target) for target in middles])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", **GRID)
@@ -112,7 +121,7 @@ def curve(view: FusionView) -> Drawn:
         middle.yaxis.set_major_formatter(lambda y, _: f"{y / 1000:g} k" if y else "0")
         right.set_ylim(-0.05, 1.05)
         figure.supxlabel("contrasts that share the embedding", fontsize=9)
-        figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False)
+        figure.legend(handles=handles, loc="outside upper left", ncols=5, frameon=False)
         return finished(figure, view, label="Benefit and cost over the number of contrasts")
 
 

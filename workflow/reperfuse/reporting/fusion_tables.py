@@ -115,13 +115,18 @@ def paper_table(view: FusionView) -> Table:
                 Cell(QUANTITIES.get(r["quantity"], readable(r["quantity"])) + of),
                 Cell(r["paper"]),
                 shown,
-                Cell(view.named(name) if name in view.configurations else name, None, "", name),
-                Cell(r.get("note", "")),
+                Cell(
+                    view.named(name) if name in view.configurations else name,
+                    None,
+                    "",
+                    name,
+                    r.get("note", ""),
+                ),
                 Cell(r["source"], None, "quiet"),
             ]
         )
-    heads = ("Quantity", "Paper", "Ours", "Ours is of", "", "Where the paper's is from")
-    return Table("The paper's numbers and ours", heads, rows, frozenset({3, 4, 5}))
+    heads = ("Quantity", "Paper", "Ours", "Ours is of", "Where the paper's is from")
+    return Table("The paper's numbers and ours", heads, rows, frozenset({3, 4}))
 
 
 def _digits(quantity: str) -> int:

@@ -115,11 +115,9 @@ class FusionView(StudyView):
     @cached_property
     def every_contrast(self) -> tuple[str, ...]:
         """Contrasts that any configuration fuses."""
-        return tuple(dict.fromkeys(one for name in self.configurations for one in _set_of(name)))
-
-
-def _set_of(configuration: str) -> list[str]:
-    return configuration.partition("[")[0].split("+")
+        return tuple(
+            dict.fromkeys(one for name in self.configurations for one in name.partition("[")[0].split("+"))
+        )
 
 
 def contrast(name: str) -> str:

@@ -82,8 +82,8 @@ LIMITS: Sequence[str] = (
     "What the paper does not state is assumed; a difference from its numbers is no refutation.",
     "Strata must not guide treatment.",
 )
-# Below this, another patient's embedding is as good as one's own.
-HARDLY = 1.1
+# How many times as large the error from another patient's embedding must be for words to say so.
+HARDLY, CLEARLY = 1.1, 1.5
 
 
 def headline(view: FusionView) -> list[str]:
@@ -125,17 +125,19 @@ def carried(view: FusionView) -> list[str]:
         if ratio is None:
             continue
         who = "With skips, decoding" if name.endswith(WITH_SKIPS) else "Decoding"
-        if ratio >= HARDLY:
+        around = name.endswith(WITH_SKIPS)
+        times = f"{number(ratio, 2)} times"
+        if ratio >= CLEARLY:
             said.append(
-                f"{who} another patient's embedding makes the error {number(ratio, 2)} times as large: it carries what "
-                "is the patient's own."
+                f"{who} another patient's embedding makes the error {times} as large: it carries the patient."
             )
+        elif ratio >= HARDLY:
+            why = "the skips carry most of the image" if around else "it carries something of the patient"
+            said.append(f"{who} another patient's embedding makes the error {times} as large: {why}.")
         else:
-            why = (
-                "the skips carry the image" if name.endswith(WITH_SKIPS) else "it says little of the patient"
-            )
+            why = "the skips carry the image" if around else "it says little of the patient"
             said.append(
-                f"{who} another patient's embedding hardly changes the error ({number(ratio, 2)} times): {why}."
+                f"{who} another patient's embedding hardly changes the error ({times} as large): {why}."
             )
     return said
 

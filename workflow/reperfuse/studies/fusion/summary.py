@@ -15,6 +15,7 @@ SOURCE = "Fusion of several contrasts, arXiv 2303.15963, doi 10.1016/j.inffus.20
 COLUMNS: Mapping[str, Sequence[str]] = {
     "paper": "quantity configuration paper certain source ours ci_low ci_high ours_configuration note".split()
 }
+ACRONYMS = ("adc", "flair", "gre", "jac", "fa", "ndi", "cbf", "cbv", "mtt")
 PAPER_LIKE = "with skips, whose error does not measure the embedding"
 HELD = "decoded from the embedding alone"
 COUNTED = {"n_factors": "n_factors", "n_strata": "n_strata", "n_significant": "n_significant"}
@@ -22,7 +23,9 @@ COUNTED = {"n_factors": "n_factors", "n_strata": "n_strata", "n_significant": "n
 
 def title_of(section: Section) -> str:
     """Return the study's title with what must be said of the data."""
-    shown = " + ".join(section["contrasts"])
+    shown = " + ".join(
+        one.upper() if one in ACRONYMS else one.replace("_", " ") for one in section["contrasts"]
+    )
     what = f"One embedding from {shown}" if len(section["contrasts"]) > 1 else f"Embedding of {shown}"
     note = f" ({section['title_note']})" if section["title_note"] else ""
     return f"{what}, and what its strata mean{note}"

@@ -142,7 +142,8 @@ def left_out(
     found |= {(who, "image"): why for who, why in images.items() if who in placed}
     for facts in models:
         for who, why in (facts.get("left_out") or {}).items():
-            found.setdefault((who, parse(facts["trial"]).set), why)
+            if (who, "image") not in found:
+                found[who, parse(facts["trial"]).set] = why
     for row in unscored:
         found[row["participant_id"], str(row.get("split") or "scoring")] = row["reason"]
     return [
