@@ -20,7 +20,6 @@ from reperfuse.reporting.fusion_words import LIMITS, READINGS, WORDS, headline, 
 from reperfuse.reporting.pages import Section, fragment
 from reperfuse.reporting.study_page import Figures, Parts
 from reperfuse.reporting.study_saliency import Cases
-from reperfuse.reporting.study_words import TEST_MEANINGS
 from reperfuse.reporting.voxel_tables import leakage_table
 
 FIGURES: Figures = {
@@ -48,7 +47,6 @@ class FusionParts(Parts):
     def all(self) -> list[Section]:
         """Return the sections."""
         view = self.view
-        tests = dict.fromkeys(row.get("test", "") for row in view.comparisons)
         return [
             self._said("Summary", "summary", headline(view)),
             Section("Words", "words", fragment("study_words.html.j2", words=WORDS)),
@@ -76,9 +74,6 @@ class FusionParts(Parts):
                 "comparisons",
                 fusion.comparisons_table(view),
                 absent="No comparison was made.",
-                after=[
-                    f"{TEST_MEANINGS[test]}.".replace("AUC", "R²") for test in tests if test in TEST_MEANINGS
-                ],
             ),
             self._joined(
                 "Strata",

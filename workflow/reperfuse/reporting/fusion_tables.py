@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from reperfuse.core.tables import Row
 from reperfuse.reporting.fusion_view import ALL, FusionView, contrast
 from reperfuse.reporting.pages import to_float
-from reperfuse.reporting.study_tables import Cell, Table, cell, compared_table, stacked
-from reperfuse.reporting.study_view import count, readable
+from reperfuse.reporting.study_tables import Cell, Table, cell, p_value, stacked
+from reperfuse.reporting.study_view import count, limits, readable, signed
 
 MEASURES: Mapping[str, tuple[str, int]] = {
     "r2": ("R² over the mean image (95 % CI)", 3),
@@ -179,8 +180,39 @@ def parameters_table(view: FusionView) -> Table:
 
 
 def comparisons_table(view: FusionView) -> Table:
-    """Return every comparison of two configurations."""
-    return compared_table(view, view.comparisons, "Differences in R² over the mean image")
+    """Return every pair of configurations: the difference over folds with its test, and over patients."""
+    pairs: dict[tuple[str, str], dict[str, Row]] = {}
+    for r in view.comparisons:
+        pairs.setdefault((r["first"], r["second"]), {})[r["test"]] = r
+    rows = []
+    for (first, second), tests in pairs.items():
+        folds, drawn = tests.get("corrected_t", {}), tests.get("patient_bootstrap", {})
+        kind = "counts" if folds.get("role") == "primary" else ""
+        rows.append(
+            [
+                Cell(view.named(first), None, kind, first),
+                Cell(view.named(second), None, kind, second),
+                Cell(signed(folds.get("difference")), folds.get("difference", ""), "", "", limits(folds)),
+                maybe(folds.get("statistic"), 2),
+                p_value(folds.get("p")),
+                p_value(folds.get("p_adjusted")),
+                Cell(signed(drawn.get("difference")), drawn.get("difference", ""), "", "", limits(drawn))
+                if drawn
+                else Cell("–", ""),
+                maybe(folds.get("n"), 0),
+            ]
+        )
+    heads = (
+        "First",
+        "Second",
+        "Over folds (95 % CI)",
+        "t",
+        "p",
+        "p adjusted",
+        "Over patients (95 % CI)",
+        "n",
+    )
+    return Table("First − second, R² over the mean image", heads, rows, frozenset({1}))
 
 
 def left_out_tables(view: FusionView) -> list[Table]:

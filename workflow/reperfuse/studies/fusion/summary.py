@@ -16,6 +16,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "paper": "quantity configuration paper certain source ours ci_low ci_high ours_configuration note".split()
 }
 ACRONYMS = ("adc", "flair", "gre", "jac", "fa", "ndi", "cbf", "cbv", "mtt")
+PAIRS = "pairs"
 PAPER_LIKE = "with skips, whose error does not measure the embedding"
 HELD = "decoded from the embedding alone"
 COUNTED = {"n_factors": "n_factors", "n_strata": "n_strata", "n_significant": "n_significant"}
@@ -78,7 +79,8 @@ def beside_paper(
     costs = {row["configuration"]: row for row in parameters}
     rows: list[Row] = []
     for one in paper:
-        head: Row = {"quantity": one.metric, "configuration": one.configuration, "paper": one.text}
+        which = one.estimator if one.configuration == PAIRS else one.configuration
+        head: Row = {"quantity": one.metric, "configuration": which, "paper": one.text}
         head |= {"certain": int(one.certain), "source": one.source, "ours_configuration": primary}
         if one.metric in COUNTED:
             rows.append({**head, "ours": strata.get(COUNTED[one.metric])})
@@ -99,7 +101,7 @@ def _measured(
 ) -> Row:
     """Return our error of the pairs that the paper's row names; of all contrasts where none was fused in pairs."""
     note = PAPER_LIKE if suffix else HELD
-    if one.configuration == "pairs":
+    if one.configuration == PAIRS:
         names = [name for name, n in sizes.items() if n == 2 and _kind(name) == suffix]
         if not names:
             names, note = [primary + suffix], f"{note}; of all contrasts, since no pairs were fused"
