@@ -42,7 +42,7 @@ def gradients(net: FusionAutoencoder, given: Tensor) -> list[Tensor]:
 
 def test_the_defaults_of_the_configuration_are_those_tested_here() -> None:
     schema = yaml.safe_load((ROOT / "workflow/schemas/fusion.schema.yaml").read_text(encoding="utf-8"))
-    assert DEFAULT == {k: one["default"] for k, one in schema["properties"]["network"]["properties"].items()}
+    assert {k: one["default"] for k, one in schema["properties"]["network"]["properties"].items()} == DEFAULT
 
 
 def test_the_sizes_that_the_paper_states() -> None:
@@ -150,7 +150,7 @@ def test_the_output_is_between_0_and_1_only_if_asked() -> None:
         net = network(output="sigmoid").eval()
         net.heads[0][-1].layers[-1].bias.fill_(3)  # type: ignore[index, union-attr, operator]
         out = net(given)
-    assert 0 <= out.min() and out.max() <= 1 and out[:, 0].mean() > 0.9
+    assert out.min() >= 0 and out.max() <= 1 and out[:, 0].mean() > 0.9
 
 
 def test_standard_convolutions_are_as_many_as_counted() -> None:
