@@ -69,7 +69,8 @@ def test_every_stage_has_the_size_of_the_table() -> None:
 
 
 @given(
-    contrasts=st.integers(1, 4), places=st.tuples(*[st.integers(1, 4)] * 3), code=st.integers(1, 40), skips=st.booleans()
+    contrasts=st.integers(1, 4), places=st.tuples(*[st.integers(1, 4)] * 3), code=st.integers(1, 40),
+    skips=st.booleans(),
 )  # fmt: skip
 @settings(max_examples=15, deadline=None)
 def test_any_contrasts_and_any_multiple_of_64(
@@ -162,7 +163,7 @@ def test_standard_convolutions_are_as_many_as_counted() -> None:
 
 @pytest.mark.parametrize("shape", [(64, 64, 65), (64, 64, 32), (0, 64, 64), (64, 64)])
 def test_sizes_that_cannot_be_halved_six_times_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="images are .*; expected three multiples of 64$"):
+    with pytest.raises(ValueError, match=r"images are .*; expected three multiples of 64$"):
         network().code_length(shape)
     if len(shape) == 3:
         with pytest.raises(ValueError, match="expected three multiples of 64"):

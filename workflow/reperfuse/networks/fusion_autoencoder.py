@@ -112,7 +112,7 @@ class FusionAutoencoder(nn.Module):
             nn.Sequential(
                 nn.Conv3d(1, first, 5, stride=2, padding=2, bias=False),
                 normalisation(norm, first, groups),
-                nn.ELU(),
+                nn.ELU(inplace=True),
                 conv(first, second, 2),
             )
             for _ in range(contrasts)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from torch import Tensor, nn
+from torch.nn import functional
+
+from reperfuse.networks.depthwise import depthwise, is_faster
 
 Convolution = Literal["separable", "standard"]
 Norm = Literal["group", "batch", "none"]
@@ -30,6 +33,7 @@ class SeparableConv3d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.depthwise = nn.Conv3d(
             in_channels, in_channels, KERNEL, stride=stride, padding=1, groups=in_channels, bias=False
         )
@@ -37,6 +41,9 @@ class SeparableConv3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out_channels, ⌈D/stride⌉, ⌈H/stride⌉, ⌈W/stride⌉) for (B, in_channels, D, H, W)."""
+        if is_faster(x):
+            features = depthwise(x, self.depthwise.weight, self.stride).movedim(1, -1)
+            return functional.linear(features, self.pointwise.weight.flatten(1)).movedim(-1, 1)
         out: Tensor = self.pointwise(self.depthwise(x))
         return out
 
@@ -88,7 +95,7 @@ class ConvNorm(nn.Sequential):
             if convolution == "separable"
             else nn.Conv3d(in_channels, out_channels, KERNEL, stride=stride, padding=1, bias=False)
         )
-        super().__init__(conv, normalisation(norm, out_channels, groups), nn.ELU())
+        super().__init__(conv, normalisation(norm, out_channels, groups), nn.ELU(inplace=True))
 
 
 class MidFlow(nn.Module):
