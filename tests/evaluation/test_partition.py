@@ -6,9 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reperfuse.evaluation import partition
-from reperfuse.evaluation.partition import Setting
 
-GRID = {"damping": [0.5, 0.7, 0.9], "preference": [-2, -1, 0, 0.1, 0.5], "max_iter": 300, "smallest": 2, "seed": 0}
+GRID = {
+    "damping": [0.5, 0.7, 0.9],
+    "preference": [-2, -1, 0, 0.1, 0.5],
+    "max_iter": 300,
+    "smallest": 2,
+    "seed": 0,
+}
 
 
 def blobs(sizes: tuple[int, ...] = (30, 20, 10), spread: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
@@ -125,6 +130,6 @@ def test_medoids_are_the_exemplars_of_settled_clusters():
 def test_the_same_again_is_the_same():
     points, _ = blobs(spread=1.5)
     similarity = partition.similarity_of(points)
-    first = partition.propagate(similarity, Setting(0.8, 0), max_iter=300, seed=1)
-    second = partition.propagate(similarity, Setting(0.8, 0), max_iter=300, seed=1)
+    first = partition.propagate(similarity, 0.8, -3.0, max_iter=300, seed=1)
+    second = partition.propagate(similarity, 0.8, -3.0, max_iter=300, seed=1)
     np.testing.assert_array_equal(first[0], second[0])

@@ -73,8 +73,17 @@ def similarity_of(points: ArrayLike) -> Floats:
     return -distance
 
 
+def level_of(similarity: Floats, preference: float) -> float | None:
+    """Return what a row's similarity to itself is set to; None where there is nothing to choose by."""
+    between = similarity[~np.eye(len(similarity), dtype=bool)]
+    if len(similarity) < 3 or np.ptp(between) <= 1e-12 * max(1.0, float(np.abs(between).max())):
+        return None
+    low, high = float(between.min()), float(between.max())
+    return float(np.quantile(between, preference)) if preference >= 0 else low + preference * (high - low)
+
+
 def propagate(
-    similarity: Floats, setting: Setting, *, max_iter: int, seed: int
+    similarity: Floats, damping: float, level: float | None, *, max_iter: int, seed: int
 ) -> tuple[Labels, Labels, int, str]:
     """Run affinity propagation once (Frey and Dueck 2007, doi 10.1126/science.1136800).
 
@@ -83,7 +92,9 @@ def propagate(
     Parameters
     ----------
     similarity : array, shape (n, n)
-    setting : Setting
+    damping : float
+    level : float or None
+        Of `level_of`: the cost of one more cluster.
     max_iter : int
     seed : int
         Of the noise that breaks ties.
@@ -99,14 +110,10 @@ def propagate(
     """
     n = len(similarity)
     everybody, nobody = np.ones(n, dtype=np.int64), np.empty(0, dtype=np.int64)
-    between = similarity[~np.eye(n, dtype=bool)]
-    if n < 3 or np.ptp(between) <= 1e-12 * max(1.0, float(np.abs(between).max())):
+    if level is None:
         return everybody, nobody, 0, "all similarities are equal"
-    low, high = float(between.min()), float(between.max())
-    p = setting.preference
-    level = float(np.quantile(between, p)) if p >= 0 else low + p * (high - low)
     model = AffinityPropagation(
-        damping=setting.damping,
+        damping=damping,
         preference=level,
         max_iter=max_iter,
         affinity="precomputed",
@@ -151,10 +158,16 @@ def best_partition(
     n = len(similarity)
     best = Partition(np.ones(n, dtype=np.int64), np.empty(0, dtype=np.int64), None, ())
     highest, tried = -np.inf, list[dict[str, Any]]()
+    # In a consensus most pairs are never together, so that several quantiles are the same number.
+    ran: dict[tuple[float, float | None], tuple[Labels, Labels, int, str]] = {}
     for p in preference:
+        level = level_of(similarity, p)
         for d in damping:
             setting = Setting(float(d), float(p))
-            labels, exemplars, iterations, why = propagate(similarity, setting, max_iter=max_iter, seed=seed)
+            key = (setting.damping, level)
+            if key not in ran:
+                ran[key] = propagate(similarity, *key, max_iter=max_iter, seed=seed)
+            labels, exemplars, iterations, why = ran[key]
             converged = not why
             sizes = np.bincount(labels)[1:]
             value = None

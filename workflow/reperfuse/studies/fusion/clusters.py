@@ -104,7 +104,8 @@ def best(similarity: Floats, strata: Mapping[str, Any], *, seed: int) -> Partiti
 def again(one: Clustered, chosen: Labels, *, max_iter: int, seed: int) -> Labels | None:
     """Return the labels (n,) of everybody when only some rows are clustered, with the settings that were chosen.
 
-    Others go to the exemplar that is most like them. None where the strata do not settle.
+    The preference is that of the whole, in proportion to the patients. Others go to the exemplar that is most like
+    them. None where the strata do not settle.
     """
     if one.source == CONSENSUS:
         found = [
@@ -122,6 +123,11 @@ def again(one: Clustered, chosen: Labels, *, max_iter: int, seed: int) -> Labels
 def _repeated(similarity: Floats, was: Partition, chosen: Labels, max_iter: int, seed: int) -> Labels | None:
     if was.setting is None:
         return None
+    level = partition.level_of(similarity, was.setting.preference)
+    if level is not None:
+        # A cluster costs as much for many patients as for few, while what it brings grows with them: the cost of
+        # the whole cohort would leave a part of it with fewer clusters.
+        level = similarity.max() + (level - similarity.max()) * len(chosen) / len(similarity)
     part = similarity[np.ix_(chosen, chosen)]
-    _, exemplars, _, why = partition.propagate(part, was.setting, max_iter=max_iter, seed=seed)
+    _, exemplars, _, why = partition.propagate(part, was.setting.damping, level, max_iter=max_iter, seed=seed)
     return None if why else partition.nearest(similarity, chosen[exemplars])

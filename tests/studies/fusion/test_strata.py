@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from reperfuse.core.tables import write_table
+from reperfuse.evaluation.partition import adjusted_rand
+from reperfuse.studies.fusion import associations, strata
+from tests.studies.fusion.made_strata import PLANTED_FACTORS, Made, section
+
+MADE = Made(200)
+
+
+def found(codes, made=MADE, others=None, **changed):
+    return strata.found(
+        section(**changed),
+        codes,
+        made.ids,
+        clinical=made.clinical,
+        facts=made.facts,
+        groups=made.groups,
+        session_ids=dict.fromkeys(made.ids, "01"),
+        others=others or {},
+        seed=1,
+    )
+
+
+@lru_cache(maxsize=1)
+def planted():
+    """Three folds and a final encoder, each with some noise of its own."""
+    codes = MADE.codes(3, noise=0.2)
+    rng = np.random.default_rng(0)
+    return found(
+        codes,
+        others={
+            "half[none]": (MADE.ids[:150], {k: c[:150] for k, c in MADE.codes(2, noise=0.2, seed=9).items()}),
+            "noise": (MADE.ids, {"final": rng.normal(size=(200, 2))}),
+        },
+    )
+
+
+def rows(table, result=None, **where):
+    result = result or planted()
+    return [row for row in result.tables[table][1] if all(row[k] == v for k, v in where.items())]
+
+
+def labels(result):
+    return [row["stratum"] for row in result.tables["strata"][1]]
+
+
+def latent_rand():
+    """The adjusted Rand index that the latents themselves give."""
+    one = found({"final": MADE.latents}, strata={"resamples": 0}, statistics={"permutations": 0})
+    return adjusted_rand(MADE.truth, labels(one))
+
+
+def test_the_planted_strata_and_factors_are_found():
+    assert latent_rand() > 0.9
+    assert adjusted_rand(MADE.truth, labels(planted())) >= 0.9 * latent_rand()
+    significant = rows("associations", analysis="plain", what="factor", significant=1)
+    names = [row["name"].split(": ")[1].rsplit("_", 1)[0] for row in significant]
+    named = {name.split("_1")[0].split("_2")[0].split("_3")[0] for name in names}
+    assert named >= PLANTED_FACTORS
+    assert len(significant) <= len(PLANTED_FACTORS) + 1
+    assert all(row["p_permutation"] < 0.02 for row in significant)
+    assert planted().summary["n_significant"] == len(significant)
+    assert planted().summary["p_n_significant"] < 0.02
+
+
+def test_the_consensus_is_of_all_encoders_and_says_how_often_they_agree():
+    summary = planted().summary
+    assert summary["of"] == "consensus" and summary["encoders"] == 3 and summary["n_strata"] == 4
+    assert summary["sizes"] == sorted(summary["sizes"], reverse=True) and sum(summary["sizes"]) == 200
+    share = [row["consensus_share"] for row in rows("strata")]
+    assert 0.6 < np.mean(share) < 1 and max(share) <= 1
+    assert len(rows("strata", exemplar=1)) == 4
+    assert {row["stratum"] for row in rows("strata", exemplar=1)} == {1, 2, 3, 4}
+    assert {row["source"] for row in rows("strata-grid")} == {
+        f"{prefix}{source}"
+        for prefix in ("", "adjusted-")
+        for source in ("fold-1", "fold-2", "fold-3", "final", "consensus")
+    }
+
+
+def test_stability_tells_signal_from_noise():
+    of = {row["what"]: row for row in rows("stability") if not row["configuration"]}
+    assert of["bootstrap_ari"]["estimate"] > 0.7 > 0.1 > abs(of["random_ari"]["estimate"])
+    assert of["bootstrap_ari"]["ci_low"] <= of["bootstrap_ari"]["estimate"] <= of["bootstrap_ari"]["ci_high"]
+    assert of["fold_ari"]["n"] == 3 and of["final_ari"]["n"] == 200
+    assert of["k_means_ari"]["estimate"] > 0.6
+    assert of["adjusted_ari"]["estimate"] > 0.7
+    assert abs(of["volume_alone_ari"]["estimate"]) < 0.1
+    other = {row["configuration"]: row for row in rows("stability", what="other_ari")}
+    assert other["half[none]"]["estimate"] > 0.6 and other["half[none]"]["n"] == 150
+    assert abs(other["noise"]["estimate"]) < 0.1
+    assert all(0 <= row["stability"] <= 1 for row in rows("strata"))
+
+
+def test_lesion_volume_alone_explains_severity_and_no_planted_factor():
+    (nihss,) = rows("associations", analysis="volume_alone", name="nihss")
+    assert nihss["significant"] == 1 and nihss["effect"] > 0.2
+    assert planted().summary["analyses"]["volume_alone"]["n_factors_significant"] <= 1
+
+
+def test_pairs_are_compared_where_strata_differ():
+    significant = rows("associations", analysis="plain", significant=1, test="kruskal_wallis")
+    assert len(rows("posthoc")) == 6 * len(significant)
+    assert all(row["p_holm"] >= row["p"] for row in rows("posthoc"))
+
+
+def test_every_table_is_written_and_the_summary_is_json(tmp_path):
+    for name, (columns, table) in planted().tables.items():
+        write_table(tmp_path / f"{name}.tsv", table, columns)
+        assert all(set(row) <= set(columns) for row in table), name
+    assert set(planted().tables) == set(strata.COLUMNS)
+    text = json.dumps(planted().summary, allow_nan=False)
+    assert json.loads(text)["words"][0].startswith("4 strata of ")
+
+
+def test_the_same_again_is_the_same():
+    codes = MADE.codes(2, noise=0.2)
+    first, second = (found(codes, statistics={"permutations": 20}) for _ in range(2))
+    assert first == second
+
+
+def test_strata_are_the_same_whatever_phenotypes_are():
+    rng = np.random.default_rng(0)
+    other = Made(200)
+    for row in other.clinical.values():
+        row.update({name: float(rng.normal()) for name in row if name != "sex"})
+    codes = MADE.codes(2, noise=0.2)
+    quick = {"strata": {"resamples": 0}, "statistics": {"permutations": 0}}
+    assert labels(found(codes, **quick)) == labels(found(codes, made=other, **quick))
+
+
+def test_an_embedding_of_noise_has_few_significant_factors():
+    rng = np.random.default_rng(0)
+    one = found({"final": rng.normal(size=(200, 2))}, strata={"of": "final", "resamples": 3})
+    assert one.summary["n_significant"] <= 1
+    assert adjusted_rand(MADE.truth, labels(one)) < 0.1
+
+
+def test_where_everybody_is_the_same_nothing_is_tested_and_it_is_said():
+    one = found({"fold-1": np.ones((200, 4)), "fold-2": np.zeros((200, 4)), "final": np.ones((200, 4))})
+    assert set(labels(one)) == {1}
+    assert one.tables["associations"][1] == [] and one.tables["posthoc"][1] == []
+    assert one.summary["n_strata"] == 1 and one.summary["n_significant"] is None
+    assert one.summary["words"] == [
+        "No strata were found: no setting of affinity propagation gave two clusters that count (all similarities "
+        "are equal), so nothing was tested."
+    ]
+    assert len(one.tables["map2d"][1]) == 200 and one.tables["factor-scores"][1]
+    json.dumps(one.summary, allow_nan=False)
+
+
+def test_a_fold_without_strata_takes_no_part_in_the_consensus():
+    codes = MADE.codes(2, noise=0.2) | {"fold-3": np.ones((200, 2))}
+    one = found(codes, strata={"resamples": 0}, statistics={"permutations": 0})
+    assert one.summary["encoders"] == 2 and "2 of 3 encoders" in one.summary["words"][0]
+    assert adjusted_rand(MADE.truth, labels(one)) > 0.6
+
+
+def test_one_encoder_gives_the_strata_where_asked_or_where_there_is_no_other():
+    codes = MADE.codes(2, noise=0.2)
+    quick = {"statistics": {"permutations": 0}}
+    one = found(codes, strata={"of": "final", "resamples": 2}, **quick)
+    assert one.summary["of"] == "final"
+    assert {row["consensus_share"] for row in rows("strata", one)} == {None}
+    assert found({"fold-1": codes["fold-1"]}, strata={"resamples": 0}, **quick).summary["of"] == "fold-1"
+
+
+def test_embeddings_that_do_not_hold_everybody_are_refused():
+    with pytest.raises(ValueError, match="final has 199 rows; expected 200"):
+        found({"final": MADE.latents[:-1]})
+
+
+def test_new_patients_get_the_stratum_of_the_nearest_exemplar():
+    codes = MADE.codes(2, noise=0.2)["final"]
+    one = section()
+    table = [{k: str(v) for k, v in row.items()} for row in rows("strata")]
+    new = np.vstack([codes[:5], codes.mean(axis=0) + 40 * codes.std(axis=0)])
+    given = strata.assigned(one, codes, MADE.ids, table, new, [*MADE.ids[:5], "sub-far"], seed=1)
+    assert [row["participant_id"] for row in given] == [*MADE.ids[:5], "sub-far"]
+    assert [row["beyond"] for row in given] == [0, 0, 0, 0, 0, 1]
+    everybody = strata.assigned(one, codes, MADE.ids, table, codes, MADE.ids, seed=1)
+    assert adjusted_rand([row["stratum"] for row in everybody], labels(planted())) > 0.6
+    assert strata.assigned(one, codes, MADE.ids, table, codes[:0], [], seed=1) == []
+
+
+def test_groups_by_volume_are_of_equal_frequency_and_keep_equal_volumes_together():
+    groups = associations.by_volume(np.array([5.0, np.nan, 1, 2, 3, 4, 6]), 3)
+    assert groups.tolist() == [3, 0, 1, 1, 2, 2, 3]
+    tied = associations.by_volume(np.array([0.0, 0, 0, 0, 1, 2]), 3)
+    assert len(set(tied[:4].tolist())) == 1
+
+
+@pytest.mark.parametrize(
+    ("within", "n_blocks", "n_cells"), [("family", None, 1), ("sex_age", 200, 8), ("none", 200, 1)]
+)
+def test_who_may_stand_for_whom(within, n_blocks, n_cells):
+    blocks, cells = associations.blocks_of(within, MADE.ids, MADE.clinical, MADE.groups)
+    assert len(set(blocks)) == (n_blocks or len(set(MADE.groups.values())))
+    assert len(set(cells)) == n_cells
