@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -185,7 +186,10 @@ class FusionAutoencoder(nn.Module):
         ways = [(one,) for one in reversed(skips)] or [()] * N_LEVELS
         for level, skip in zip(self.up, ways, strict=True):
             x = self._run(level, x, *skip)
-        images = torch.cat([self._run(head, x) for head in self.heads], dim=1)
+        # Step by step, for at full resolution those of one head are most of what a training step must keep.
+        images = torch.cat(
+            [reduce(lambda y, step: self._run(step, y), head, x) for head in self.heads], dim=1
+        )
         return torch.sigmoid(images) if self.output == "sigmoid" else images
 
     def forward(self, images: Tensor, available: Tensor | None = None) -> Tensor:
