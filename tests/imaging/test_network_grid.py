@@ -192,3 +192,32 @@ def test_a_map_of_features_comes_back_by_stride_or_edge_to_edge_and_is_zero_beyo
         assert ndimage.center_of_mass(native.data) == pytest.approx(expected, abs=0.2)
     full = to_native(np.ones((4, 4, 4)), adc, matrix, small.shape, stride=(2, 2, 2))
     assert full.data.sum() * 8.0 == pytest.approx(32.0**3, rel=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    at=st.tuples(*[st.integers(0, 9)] * 3),
+    shift=st.tuples(*[st.floats(-6, 6)] * 3),
+    step=st.floats(0.5, 3.5),
+)
+def test_what_is_computed_only_where_an_image_is_not_0_is_the_same(
+    at: tuple[int, int, int], shift: tuple[float, float, float], step: float
+) -> None:
+    data = np.zeros((10, 10, 10), np.float32)
+    data[at], data[tuple(min(9, i + 2) for i in at)] = 1, 0.5
+    matrix = np.diag([step, step, step, 1.0])
+    matrix[:3, 3] = shift
+    shape = (8, 7, 6)
+    whole = network_grid._mean_over(data, matrix, shape)
+    share = network_grid.covered(Volume(data, np.eye(4)), matrix, shape)
+    np.testing.assert_allclose(share, np.clip(whole, 0, 1), atol=1e-5)
+
+
+def test_means_are_of_what_is_known() -> None:
+    known = np.zeros((8, 8, 8), np.float32)
+    known[:3] = 1
+    values, share = network_grid.mean_inside(
+        Volume(known * 7, np.eye(4)), known, np.diag([2.0, 2.0, 2.0, 1.0]), (4, 4, 4)
+    )
+    assert values[0, 1, 1] == pytest.approx(7) and values[1, 1, 1] == pytest.approx(7)
+    assert 0 < share[1, 1, 1] < 1 and share[3, 1, 1] == 0 == values[3, 1, 1]

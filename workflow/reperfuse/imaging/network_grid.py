@@ -169,7 +169,7 @@ def channel(name: str, volume: Volume, brain: Volume | None, matrix: np.ndarray,
 
 def covered(mask: Volume, matrix: np.ndarray, shape: Shape) -> np.ndarray:
     """Return the share of each voxel of the input that a mask fills, float32 from 0 to 1; `matrix` as in `channel`."""
-    return np.clip(_mean_over(np.clip(mask.data, 0, 1), matrix, shape), 0, 1)
+    return np.clip(_mean_of_some(np.clip(mask.data, 0, 1), matrix, shape), 0, 1)
 
 
 def mean_inside(
@@ -191,7 +191,7 @@ def mean_inside(
     values, share : ndarray of float32, shape ``shape``
         The means, 0 where nothing is known, and how much is known.
     """
-    total, share = (_mean_over(data, matrix, shape) for data in (volume.data, known))
+    total, share = (_mean_of_some(data, matrix, shape) for data in (volume.data, known))
     values = np.zeros(shape, dtype=np.float32)
     np.divide(total, share, out=values, where=share > 1e-3)
     return values, share
@@ -241,6 +241,26 @@ def to_native(
     box = Volume(np.empty(shape, dtype=bool), image.affine @ matrix)
     data[~inside(box, image, np.eye(4))] = 0
     return image.like(data)
+
+
+def _mean_of_some(data: np.ndarray, matrix: np.ndarray, shape: Shape) -> np.ndarray:
+    """Return what `_mean_over` does, computed only where an image is not 0: a lesion is a small part of a grid."""
+    found = np.zeros(shape, dtype=np.float32)
+    if not data.any():
+        return found
+    box = box_of(data != 0, border=1)
+    corners = np.array(np.meshgrid(*([one.start - 1, one.stop] for one in box), indexing="ij")).reshape(3, -1)
+    to_input = invert(matrix)
+    reached = to_input[:3, :3] @ corners + to_input[:3, 3:]
+    first = np.clip(np.floor(reached.min(axis=1)).astype(int), 0, shape)
+    last = np.clip(np.ceil(reached.max(axis=1)).astype(int) + 1, first, shape)
+    n, k, m = map(int, last - first)
+    if n * k * m:
+        shift = np.eye(4)
+        shift[:3, 3] = first
+        part = tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+        found[part] = _mean_over(data, matrix @ shift, (n, k, m))
+    return found
 
 
 def _mean_over(data: np.ndarray, matrix: np.ndarray, shape: Shape) -> np.ndarray:

@@ -27,16 +27,6 @@ from reperfuse.studies.shown import (
     write_arrays,
 )
 
-__all__ = [
-    "PLACES",
-    "chunk_inputs",
-    "files",
-    "read_inputs",
-    "template_mask",
-    "template_tissue",
-    "write_inputs",
-]
-
 Array = np.ndarray
 read_inputs, write_inputs = read_arrays, write_arrays
 
@@ -182,6 +172,7 @@ class _Patient(PatientImages):
         self.brain, self.whole, self.grid = brain, whole, grid
         self.inside = whole >= 0.5
         self._lesion: Volume | None = None
+        self._filled: Array | None = None
 
     def contrast(self, name: str) -> Array:
         """Return a contrast, float32 on the grid.
@@ -238,7 +229,8 @@ class _Patient(PatientImages):
             return np.full(self.grid.shape, FAR_MM if name == "lesion_distance" else 0, dtype=np.float32)
         lesion = self._in_template()
         if name == "lesion":
-            return _share(lesion, self.grid)
+            self._filled = _share(lesion, self.grid) if self._filled is None else self._filled
+            return self._filled
         there = resample(lesion, self.brain, np.eye(4), interpolation="linear")
         # A lesion smaller than the template's voxels has a place all the same.
         mask = there.data >= min(0.5, there.data.max() / 2)
@@ -257,9 +249,7 @@ class _Patient(PatientImages):
             lesion = lesion.like((lesion.data > 0.5).astype(np.float32))
             if f"{VISIT}_lesion" not in self.spaces:
                 lesion = carried(lesion, VISIT, self.mapper)
-            total = float(lesion.data.sum())
-            share = float((lesion.data * _onto(self.brain, lesion)).sum()) / total if total else 0.0
-            _check_share("E156", share, f"{VISIT}_lesion")
+            _check_share("E156", _share_within(lesion, self.brain), f"{VISIT}_lesion")
             self._lesion = lesion
         return self._lesion
 
@@ -282,6 +272,17 @@ def _matrix(volume: Volume, grid: Grid) -> Array:
 
 def _share(mask: Volume, grid: Grid) -> Array:
     return network_grid.covered(mask, _matrix(mask, grid), grid.shape)
+
+
+def _share_within(lesion: Volume, brain: Volume) -> float:
+    """Return the share of a lesion's voxels whose centres lie in the template's brain; 0 of none."""
+    index = (
+        np.argwhere(lesion.data > 0) @ (step := invert(brain.affine) @ lesion.affine)[:3, :3].T + step[:3, 3]
+    )
+    index = np.round(index).astype(int)
+    index = index[((index >= 0) & (index < brain.data.shape)).all(axis=1)]
+    n = np.count_nonzero(lesion.data > 0)
+    return float((brain.data[tuple(index.T)] > 0.5).sum() / n) if n else 0.0
 
 
 def _onto(brain: Volume, like: Volume) -> Array:
