@@ -196,7 +196,7 @@ class TestOneModel:
 
     def test_grey_and_white_matter_are_told_apart_by_the_templates_tissue(self, tmp_path: Path) -> None:
         grey = MASK & (np.indices(MASK.shape)[0] < 4)
-        rows = run("trace+adc-none-1", tmp_path, tissue=(grey, MASK & ~grey)).rows
+        rows = run("trace+adc-none-1", tmp_path, tissue={"grey": grey, "white": MASK & ~grey}).rows
         assert {one["cnr_of"] for one in rows} == {"grey_white"}
         assert all(one["cnr_change"] == one["cnr_reconstructed"] / one["cnr_original"] - 1 for one in rows)
 

@@ -58,7 +58,11 @@ def test_regions_are_tissue_then_lesion_then_nothing() -> None:
     grey = np.indices(SHAPE)[1] < 3
     lesion = np.zeros(SHAPE, dtype=bool)
     lesion[:, :, 0] = True
-    name, first, second = measures.regions("trace", MASK, (grey, ~grey), lesion) or ("", None, None)
+    name, first, second = measures.regions("trace", MASK, {"grey": grey, "white": ~grey}, lesion) or (
+        "",
+        None,
+        None,
+    )
     assert name == "grey_white" and not (first & lesion).any() and not (second & lesion).any()
     name, first, second = measures.regions("trace", MASK, None, lesion) or ("", None, None)
     assert name == "lesion" and second[1, 0, 5] and not second[..., :5].any() and not (first & ~MASK).any()
@@ -66,4 +70,4 @@ def test_regions_are_tissue_then_lesion_then_nothing() -> None:
     name, first, second = measures.regions("trace", MASK, None, both) or ("", None, None)
     assert not second.any() and measures.contrast_to_noise(np.ones(SHAPE), first, second) is None
     assert measures.regions("trace", MASK, None, None) is None
-    assert measures.regions("lesion", MASK, (grey, ~grey), lesion) is None
+    assert measures.regions("lesion", MASK, {"grey": grey, "white": ~grey}, lesion) is None

@@ -19,7 +19,7 @@ from reperfuse.studies.fusion.assemble import VISIT, Cohort, normalised, taking_
 from reperfuse.studies.fusion.bundle import Model
 
 Array = np.ndarray
-Tissue = tuple[Array, Array]
+Tissue = Mapping[str, Array]
 COLUMNS = (
     "participant_id", "session_id", "configuration", "set", "kind", "fold", "held_out", "contrast", "code", "mse",
     "mse_mean", "r2", "norm_diff", "cnr_of", "cnr_original", "cnr_reconstructed", "cnr_change", "n_voxels",
@@ -92,8 +92,8 @@ def run_model(
         See `reperfuse.studies.fusion.names.models`.
     mask : ndarray of bool, shape (S, R, L)
         Brain of the template; everything is shown, learnt and measured inside it.
-    tissue : tuple of ndarray of bool or None
-        Grey and white matter of the template.
+    tissue : mapping or None
+        ``grey`` and ``white`` matter of the template, as `mask`.
     session_ids : mapping
         Visit → session.
     device, devices : torch.device or str, int
@@ -138,7 +138,10 @@ def run_model(
         done.facts["not_fitted"] = refusal.fault.reason
         return done
     done.ids, done.codes = ids, np.stack([rule.encode(*one)[0] for one in zip(images, there, strict=True)])
-    judge = _Judge(rule, system.contrasts, images, there, done.codes, ids, rows, mask, tissue, cohort.lesions)
+    judge = _Judge(
+        rule, place.kind == names.UNET, system.contrasts, images, there, done.codes, ids, rows, mask, tissue,
+        cohort.lesions,
+    )  # fmt: skip
     said = {
         "session_id": session_ids.get(VISIT, ""), "configuration": system.name, "set": place.set,
         "kind": place.kind, "fold": place.fold,
@@ -194,6 +197,7 @@ class _Judge:
     """Reconstructions of everybody held against their images."""
 
     rule: Rule
+    around: bool
     contrasts: Sequence[str]
     images: Array
     there: Array
@@ -218,8 +222,7 @@ class _Judge:
         )
         middle = self.codes[self.learnt].mean(axis=0)
         for i in range(len(self.ids)):
-            code, skips = self.rule.encode(self.images[i], self.there[i])
-            decoded = {OWN: code}
+            decoded, skips = {OWN: self.codes[i]}, self._skips(i)
             if i in partners:
                 decoded[SHUFFLED] = self.codes[partners[i]]
             if not self.learnt[i]:
@@ -238,12 +241,15 @@ class _Judge:
         found = {}
         for who in chosen:
             i = list(self.ids).index(who)
-            code, skips = self.rule.encode(self.images[i], self.there[i])
-            made = self.rule.decode(code, skips, self.mask.shape) * self.mask
+            made = self.rule.decode(self.codes[i], self._skips(i), self.mask.shape) * self.mask
             for m in np.flatnonzero(self.there[i]):
                 found[f"{who}/{self.contrasts[m]}/original"] = self.images[i, m]
                 found[f"{who}/{self.contrasts[m]}/reconstructed"] = made[m].astype(np.float16)
         return found
+
+    def _skips(self, i: int) -> Any:
+        """Return what passes around a patient's code; it would not fit into memory for everybody at once."""
+        return self.rule.encode(self.images[i], self.there[i])[1] if self.around else []
 
     def _means(self) -> Array:
         """Return (M, S, R, L), the mean of the training patients who have each contrast."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def contrast_to_noise(image: Array, first: Array, second: Array) -> float | None
 
 
 def regions(
-    contrast: str, mask: Array, tissue: tuple[Array, Array] | None, lesion: Array | None
+    contrast: str, mask: Array, tissue: Mapping[str, Array] | None, lesion: Array | None
 ) -> tuple[str, Array, Array] | None:
     """Return which two regions a contrast's contrast-to-noise ratio is taken of, and the regions.
 
@@ -61,15 +62,15 @@ def regions(
     contrast : str
     mask : ndarray of bool, shape (S, R, L)
         The template's brain, left and right alike around the middle of the grid.
-    tissue : tuple of ndarray of bool or None
-        Grey and white matter.
+    tissue : mapping of ndarray of bool or None
+        ``grey`` and ``white`` matter.
     lesion : ndarray of bool or None
     """
     if contrast in WITHOUT_TISSUE:
         return None
     sound = mask if lesion is None else mask & ~lesion
     if tissue is not None:
-        return "grey_white", tissue[0] & sound, tissue[1] & sound
+        return "grey_white", tissue["grey"] & sound, tissue["white"] & sound
     if lesion is not None:
         return "lesion", lesion & mask, lesion[..., ::-1] & sound
     return None
