@@ -39,9 +39,9 @@ def build(kind: str, network: Mapping[str, Any], n_contrasts: int, mask: Array, 
 class AroundComponents(nn.Module):
     """A network whose code begins as principal components of the voxels, and whose images begin as theirs.
 
-    With x the voxels in the mask, m their mean, P orthonormal components and s their standard deviations, the code is
-    P (x − m) / s + encoder(x), and the image m + Pᵀ s code + decoder(code). The last layers of encoder and decoder
-    begin at 0, P, m and s stay.
+    With x the voxels in the mask, m their mean, P orthonormal components and s the standard deviations of their scores,
+    the code is z = P (x − m) + s encoder(x), and the image m + Pᵀ z + decoder(z / s). The last layers of encoder and
+    decoder begin at 0; P, m and s stay. The code keeps the order and the size of the components' variances.
 
     Parameters
     ----------
@@ -81,6 +81,7 @@ class AroundComponents(nn.Module):
         self.components[:k] = torch.from_numpy(found.components)
         self.mean[:] = torch.from_numpy(found.mean)
         self.sd[:k] = torch.from_numpy(scores.std(axis=0))
+        self.sd[k:] = self.sd[k - 1]  # of what only the network can use
 
     @property
     def n_fixed(self) -> int:
@@ -97,12 +98,12 @@ class AroundComponents(nn.Module):
         values = images.flatten(2)[:, :, self.where] - self.mean.view(images.shape[1], -1)
         if available is not None:
             values = values * available[:, :, None]
-        return codes + values.flatten(1) @ self.components.T / self.sd, skips
+        return codes * self.sd + values.flatten(1) @ self.components.T, skips
 
     def decode(self, codes: Tensor, skips: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
         """As `FusionAutoencoder` has it."""
-        images: Tensor = self.network.decode(codes, skips, shape)
-        values = self.mean + (codes * self.sd) @ self.components
+        images: Tensor = self.network.decode(codes / self.sd, skips, shape)
+        values = self.mean + codes @ self.components
         linear = torch.zeros_like(images).flatten(2)
         linear[:, :, self.where] = values.view(*images.shape[:2], -1).to(linear.dtype)
         return images + linear.view_as(images)

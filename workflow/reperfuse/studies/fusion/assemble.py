@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reperfuse.studies.fusion.ranges import applied
+from reperfuse.studies.fusion.ranges import prepared
 from reperfuse.studies.others import never_shown
 
 Array = np.ndarray
@@ -121,25 +121,29 @@ def unseen(one: Cohort, manifest: Mapping[str, Any]) -> list[str]:
     return [who for who in one.ids if manifest["name"] or who not in one.places]
 
 
-def normalised(
-    one: Cohort, ids: Sequence[str], contrasts: Sequence[str], of: Mapping[str, Any], mask: Array
+def stacked(
+    one: Cohort,
+    ids: Sequence[str],
+    contrasts: Sequence[str],
+    mask: Array,
+    intensity: Mapping[str, Any],
+    spacing_mm: Sequence[float],
 ) -> tuple[Array, Array]:
-    """Return (n, M, S, R, L) float16 between 0 and 1, zeros for what is missing, and (n, M) bool of what is there.
+    """Return prepared images, (n, M, S, R, L) float16 with zeros for what is missing, and (n, M) bool of what is there.
 
     Parameters
     ----------
     ids : sequence of str
     contrasts : sequence of str
         M of them.
-    of : mapping
-        contrast → `reperfuse.studies.fusion.ranges.Range`.
-    mask : ndarray of bool, shape (S, R, L)
+    mask, intensity, spacing_mm
+        See `reperfuse.studies.fusion.ranges.prepared`.
     """
     images = np.zeros((len(ids), len(contrasts), *mask.shape), dtype=np.float16)
     there = np.zeros(images.shape[:2], dtype=bool)
     for i, who in enumerate(ids):
         for m, name in enumerate(contrasts):
             if name in one.images[who]:
-                images[i, m] = applied(name, one.images[who][name], of[name], mask)
+                images[i, m] = prepared(name, one.images[who][name], mask, intensity, spacing_mm)
                 there[i, m] = True
     return images, there

@@ -38,6 +38,8 @@ class Model:
         Settings that it was built by.
     linear : bool
         Whether it has a linear path.
+    intensity : mapping
+        By which images are prepared.
     grid : mapping
         That its images lie on.
     n : int
@@ -50,6 +52,7 @@ class Model:
     mask: Array
     network: Mapping[str, Any]
     linear: bool
+    intensity: Mapping[str, Any]
     grid: Mapping[str, Any]
     n: int
 
@@ -76,6 +79,7 @@ def write_model(index: Path, model: Model | None) -> None:
             "ranges": {name: asdict(one) for name, one in model.ranges.items()},
             "network": dict(model.network),
             "linear": model.linear,
+            "intensity": dict(model.intensity),
             "grid": dict(model.grid),
             "partial": model.rule.partial,
             "n": model.n,
@@ -125,6 +129,7 @@ def _model(arrays: Mapping[str, Array], card: Mapping[str, Any], device: Any) ->
         mask,
         card["network"],
         linear,
+        card["intensity"],
         card["grid"],
         card["n"],
     )

@@ -15,7 +15,7 @@ from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.leakage import Audit
 from reperfuse.networks.fusion_autoencoder import parameters_of
 from reperfuse.studies.fusion import architecture, baselines, measures, names, ranges, training
-from reperfuse.studies.fusion.assemble import VISIT, Cohort, normalised, taking_part
+from reperfuse.studies.fusion.assemble import VISIT, Cohort, stacked, taking_part
 from reperfuse.studies.fusion.bundle import Model
 
 Array = np.ndarray
@@ -123,16 +123,18 @@ def run_model(
     audit = Audit(cohort.groups)
     for thing in ("intensity ranges", "model"):
         audit.check(system.name, thing, learnt, held)
-    found = ranges.fit(section["intensity"], [cohort.images[who] for who in learnt], system.contrasts, mask)
-    images, there = normalised(cohort, ids, system.contrasts, found, mask)
+    intensity, spacing_mm = section["intensity"], section["grid"]["spacing_mm"]
+    images, there = stacked(cohort, ids, system.contrasts, mask, intensity, spacing_mm)
     rows = np.isin(ids, learnt)
+    found = ranges.fit(intensity, images[rows], there[rows], system.contrasts, mask)
+    ranges.apply(images, there, system.contrasts, found, mask)
     size = parameters_of(len(system.contrasts), mask.shape, **settings["network"])
     seed = seed_of(section["salt"], "fusion", trial)
     print(f"{trial}: fitting on {len(learnt)} patients", flush=True)
     try:
         rule, history = _fitted(
             place.kind, settings, images[rows], there[rows], mask, most=size.code_length,
-            spacing_mm=section["grid"]["spacing_mm"], seed=seed, device=device, devices=devices, folder=state,
+            spacing_mm=spacing_mm, seed=seed, device=device, devices=devices, folder=state,
         )  # fmt: skip
     except Refusal as refusal:
         done.facts["not_fitted"] = refusal.fault.reason
@@ -154,7 +156,7 @@ def run_model(
     done.facts |= {
         "embedded": ids,
         "ranges": {name: [one.low, one.high] for name, one in found.items()},
-        "relative": [name for name, one in found.items() if one.relative],
+        "relative": [name for name in found if ranges.is_relative(name, intensity)],
         "history": history,
         "n_parameters": rule.n_parameters,
         "code_length": length,
@@ -167,7 +169,9 @@ def run_model(
             done.facts["n_linear"] = rule.module.n_fixed  # type: ignore[attr-defined]
     if place.fold == names.FINAL and isinstance(rule, training.Network):
         linear, grid = settings["training"]["linear"], dict(section["grid"])
-        done.model = Model(system, rule, found, mask, settings["network"], linear, grid, len(learnt))
+        done.model = Model(
+            system, rule, found, mask, settings["network"], linear, intensity, grid, len(learnt)
+        )
     return done
 
 

@@ -7,91 +7,121 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 Array = np.ndarray
+Intensity = Mapping[str, Any]
 JACOBIAN = "jac"
+# Contrasts in which 0 is a value, rather than what was not measured.
+ZERO_COUNTS = ("lesion", "lesion_distance")
 # So many values of all brains together give the quantiles; of larger cohorts every second, third, … voxel.
 MOST_VALUES = 20_000_000
+# A Gaussian is cut where so many SD are left and right of it.
+TRUNCATE = 2.0
 
 
 @dataclass(frozen=True)
 class Range:
-    """What becomes 0 and 1.
-
-    Parameters
-    ----------
-    low, high : float
-        In the contrast's unit; of `jac` of its logarithm; of a relative one in medians of the brain.
-    relative : bool
-        Each image is divided by its own median in the brain first.
-    """
+    """What becomes 0 and 1, in the unit of `prepared`."""
 
     low: float
     high: float
-    relative: bool
 
 
-def fit(
-    section: Mapping[str, Any], images: Sequence[Mapping[str, Array]], contrasts: Sequence[str], mask: Array
-) -> dict[str, Range]:
-    """Return contrast → range, from the configuration or from the training patients.
+def prepared(
+    name: str, image: Array, mask: Array, intensity: Intensity, spacing_mm: Sequence[float]
+) -> Array:
+    """Return a contrast in a unit that is the same for all patients, 0 where it was not measured.
 
-    Parameters
-    ----------
-    section : mapping
-        ``intensity`` of ``studies.fusion``.
-    images : sequence of mapping
-        Of each training patient: contrast → (S, R, L), as it was measured.
-    contrasts : sequence of str
-    mask : ndarray of bool, shape (S, R, L)
-        Brain of the template.
-    """
-    found = {}
-    for name in contrasts:
-        if name in section["fixed"]:
-            low, high = section["fixed"][name]
-            found[name] = Range(float(low), float(high), False)
-            continue
-        mine = [_values(name, one[name][mask]) for one in images if name in one]
-        relative = name != JACOBIAN
-        step = max(1, sum(map(len, mine)) // MOST_VALUES)
-        drawn = [one[::step] / (_median(one) if relative else 1.0) for one in mine]
-        low, high = map(float, np.quantile(np.concatenate(drawn), section["quantiles"])) if drawn else (0, 1)
-        found[name] = Range(low, high if high > low else low + 1.0, relative)
-    return found
-
-
-def applied(name: str, image: Array, one: Range, mask: Array) -> Array:
-    """Return an image between 0 and 1, 0 outside the mask.
+    Of `jac` it is the logarithm; of contrasts with a fixed range their own unit; others are divided by their median
+    in the brain or, with ``field_mm``, by their own smooth mean there, which takes the coil's field out.
 
     Parameters
     ----------
     name : str
         Contrast.
     image : ndarray, shape (S, R, L)
-        As it was measured; of `jac` the determinant.
-    one : Range
+        As it was measured.
     mask : ndarray of bool, shape (S, R, L)
+        Brain of the template.
+    intensity : mapping
+        ``intensity`` of ``studies.fusion``.
+    spacing_mm : sequence of 3 floats
 
     Returns
     -------
     ndarray of float32, shape (S, R, L)
     """
-    found = np.zeros(image.shape, dtype=np.float32)
-    values = _values(name, image[mask])
-    values /= _median(values) if one.relative else 1.0
-    found[mask] = np.clip((values - one.low) / (one.high - one.low), 0.0, 1.0)
+    values = np.where(mask & np.isfinite(image), image, 0).astype(np.float32)
+    known = mask if name in ZERO_COUNTS else mask & (values != 0)
+    if name == JACOBIAN:
+        values = np.where(known, np.log(np.maximum(values, 1e-6)), 0).astype(np.float32)
+    elif is_relative(name, intensity) and known.any():
+        level: Any = np.median(values[known])
+        if intensity["field_mm"]:
+            level = _smooth_mean(values, known, intensity["field_mm"], spacing_mm)[known]
+        values[known] = values[known] / np.where(level > 0, level, 1)
+    if intensity["smooth_mm"]:
+        values = _smooth_mean(values, known, intensity["smooth_mm"], spacing_mm)
+    return values
+
+
+def fit(
+    intensity: Intensity, images: Array, there: Array, contrasts: Sequence[str], mask: Array
+) -> dict[str, Range]:
+    """Return contrast → range, from the configuration or from the training patients.
+
+    Parameters
+    ----------
+    intensity : mapping
+        ``intensity`` of ``studies.fusion``.
+    images : ndarray, shape (n, M, S, R, L)
+        Of the training patients, from `prepared`.
+    there : ndarray of bool, shape (n, M)
+        Which contrasts they have.
+    contrasts : sequence of str
+        M of them.
+    mask : ndarray of bool, shape (S, R, L)
+    """
+    found = {}
+    for m, name in enumerate(contrasts):
+        if name in intensity["fixed"]:
+            low, high = intensity["fixed"][name]
+        else:
+            rows = np.flatnonzero(there[:, m])
+            step = max(1, len(rows) * int(mask.sum()) // MOST_VALUES)
+            drawn = [images[i, m][mask][::step] for i in rows]
+            low, high = np.quantile(np.concatenate(drawn), intensity["quantiles"]) if drawn else (0, 1)
+        found[name] = Range(float(low), float(high) if high > low else float(low) + 1)
     return found
 
 
-def _values(name: str, values: Array) -> Array:
-    """Return float32 values; of `jac` the logarithm, far below any range where the map has no determinant."""
-    values = values.astype(np.float32)
-    return np.log(np.maximum(values, 1e-6)) if name == JACOBIAN else values
+def apply(
+    images: Array, there: Array, contrasts: Sequence[str], of: Mapping[str, Range], mask: Array
+) -> None:
+    """Bring images, (n, M, S, R, L) from `prepared`, between 0 and 1 in place; outside the mask they are 0."""
+    for i, m in zip(*np.nonzero(there), strict=True):
+        one = of[contrasts[m]]
+        values = images[i, m][mask].astype(np.float32)
+        images[i, m][mask] = np.clip((values - one.low) / (one.high - one.low), 0.0, 1.0)
 
 
-def _median(values: Array) -> float:
-    """Return the median of what was measured, 0 being background; 1 where that is no scale."""
-    measured = values[(values != 0) & np.isfinite(values)]
-    middle = float(np.median(measured)) if measured.size else 0.0
-    return middle if middle > 0 else 1.0
+def is_relative(name: str, intensity: Intensity) -> bool:
+    """Return whether a contrast has no unit, so that each image is divided by what is usual in it."""
+    return name not in intensity["fixed"] and name != JACOBIAN and name not in ZERO_COUNTS
+
+
+def _smooth_mean(values: Array, known: Array, sd_mm: float, spacing_mm: Sequence[float]) -> Array:
+    """Return Gaussian means over the voxels that are known; 0 elsewhere."""
+    box = ndimage.find_objects(known.astype(np.uint8))
+    found = np.zeros_like(values)
+    if not box:
+        return found
+    at, sd = box[0], [sd_mm / mm for mm in spacing_mm]
+    weights = known[at].astype(np.float32)
+    total, weight = (
+        ndimage.gaussian_filter(one, sd, mode="constant", truncate=TRUNCATE)
+        for one in (values[at] * weights, weights)
+    )
+    found[at] = np.where(known[at], total / np.maximum(weight, 1e-6), 0)
+    return found

@@ -10,7 +10,8 @@ import numpy as np
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.participants import outside
 from reperfuse.core.seeds import seed_of
-from reperfuse.studies.fusion.assemble import VISIT, Cohort, normalised, taking_part, unseen
+from reperfuse.studies.fusion import ranges
+from reperfuse.studies.fusion.assemble import VISIT, Cohort, stacked, taking_part, unseen
 from reperfuse.studies.fusion.bundle import Model
 from reperfuse.studies.fusion.strata import assigned
 
@@ -46,7 +47,10 @@ def embed(model: Model, section: Mapping[str, Any], cohort: Cohort, ids: Sequenc
         )
     found = []
     for who in ids:
-        images, there = normalised(cohort, [who], model.system.contrasts, model.ranges, model.mask)
+        images, there = stacked(
+            cohort, [who], model.system.contrasts, model.mask, model.intensity, model.grid["spacing_mm"]
+        )
+        ranges.apply(images, there, model.system.contrasts, model.ranges, model.mask)
         found.append(model.rule.encode(images[0], there[0])[0])
     length = model.rule.module.code_length(model.mask.shape)
     return np.stack(found) if found else np.zeros((0, length), dtype=np.float32)
