@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reperfuse.studies.fusion.represent import chance, n_beyond_chance, represent, residuals, upright
+from reperfuse.studies.fusion.represent import (
+    chance,
+    n_before_gap,
+    n_beyond_chance,
+    represent,
+    residuals,
+    upright,
+)
 from tests.studies.fusion.made_strata import section
 
 RNG = np.random.default_rng(0)
@@ -12,6 +19,7 @@ CODES = HIDDEN @ RNG.normal(size=(3, 40)) + 0.7 * RNG.normal(size=(120, 40)) + 5
 
 
 def fitted(codes, **how):
+    how = {"scale": "numbers"} | how
     return represent(codes, section(strata=how)["strata"], seed=0)
 
 
@@ -36,6 +44,21 @@ def test_points_are_the_same_whatever_the_scale_of_a_number():
         fitted(CODES, components="share").of(CODES),
         fitted(CODES * scale, components="share").of(CODES * scale),
     )
+
+
+def test_a_gap_parts_what_was_planted_from_noise():
+    assert fitted(CODES, components="gap").axes.shape == (40, 3)
+    assert fitted(CODES, components="gap", scale="none").axes.shape == (40, 3)
+    assert n_before_gap(np.array([9.0, 4, 3.5, 1, 0.9, 0.8, 0.7, 1e-9])) == 3
+    assert n_before_gap(np.array([9.0, 1, 0.5])) == 3
+
+
+def test_components_of_the_same_spread():
+    points = fitted(CODES, components="gap", scale="components").of(CODES)
+    np.testing.assert_allclose(np.cov(points.T, bias=True), np.eye(3), atol=1e-9)
+    raw = fitted(CODES, components="gap", scale="none").of(CODES)
+    assert raw.var(axis=0)[0] > 1.1 * raw.var(axis=0)[2]
+    np.testing.assert_allclose(raw / raw.std(axis=0), points)
 
 
 def test_numbers_that_everybody_shares_do_nothing():

@@ -1,4 +1,4 @@
-"""What of an embedding patients are compared by: standardised numbers, turned to principal components."""
+"""What of an embedding patients are compared by: few principal components, of the same spread or of their own."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from reperfuse.evaluation.inputs import Floats
 # Of eigenvalues under chance (Horn 1965; the percentile of Glorfeld 1995).
 PERCENTILE = 95
 NOTHING = 1e-12
+# Components among which the gap is sought; clusters in more dimensions are none.
+MOST = 10
 
 
 @dataclass(frozen=True)
 class Representation:
-    """A turned and standardised space that other patients can be brought into.
+    """A space that other patients can be brought into.
 
     Parameters
     ----------
     mean, sd : array, shape (k,)
-        Of the embedding; 1 in place of the spread of a number that everybody shares.
+        What is taken off each number of an embedding, and what it then is divided by.
     axes : array, shape (k, components)
-        Principal axes, each with its largest entry positive.
+        Principal axes, each with its largest entry positive, over the spread along it if that is not to count.
     """
 
     mean: Floats
@@ -44,19 +46,22 @@ def represent(codes: Floats, strata: Mapping[str, Any], *, seed: int) -> Represe
     codes : array, shape (n, k)
         Of one encoder.
     strata : mapping
-        ``studies.fusion.strata``: ``components``, ``share``, ``draws``.
+        ``studies.fusion.strata``: ``components``, ``scale``, ``share``, ``draws``.
     seed : int
         Of parallel analysis.
     """
     x = np.asarray(codes, dtype=np.float64)
     mean, sd = x.mean(axis=0), x.std(axis=0)
-    sd = np.where(sd > NOTHING * np.maximum(1.0, np.abs(mean)), sd, 1.0)
-    z = (x - mean) / sd
+    known = sd > NOTHING * np.maximum(1.0, np.abs(mean))
+    sd = np.where(known, sd, 1.0) if strata["scale"] == "numbers" else np.ones_like(sd)
+    z = (x - mean) / sd * known
     _, singular, axes = np.linalg.svd(z, full_matrices=False)
     eigenvalues = singular**2 / len(x)
-    real = eigenvalues > NOTHING * max(1.0, float(eigenvalues.max(initial=0)))
+    real = eigenvalues > NOTHING * float(eigenvalues.max(initial=0))
     how = strata["components"]
-    if how == "parallel":
+    if how == "gap":
+        kept = n_before_gap(eigenvalues[real])
+    elif how == "parallel":
         kept = n_beyond_chance(eigenvalues, chance(z, draws=strata["draws"], seed=seed))
     elif how == "share":
         held = np.cumsum(eigenvalues) / max(float(eigenvalues.sum()), NOTHING)
@@ -65,7 +70,10 @@ def represent(codes: Floats, strata: Mapping[str, Any], *, seed: int) -> Represe
         kept = len(eigenvalues)
     # With one component at least there is something to cluster, chance or not.
     kept = min(max(kept, 1), max(int(real.sum()), 1))
-    return Representation(mean, sd, upright(axes[:kept].T))
+    turned = upright(axes[:kept].T)
+    if strata["scale"] == "components" and real.any():
+        turned = turned / np.sqrt(eigenvalues[:kept])
+    return Representation(mean, sd, turned)
 
 
 def chance(z: Floats, *, draws: int, seed: int) -> Floats:
@@ -92,6 +100,18 @@ def n_beyond_chance(eigenvalues: Floats, thresholds: Floats) -> int:
     """Return how many of the first eigenvalues exceed their thresholds, up to the first that does not."""
     beyond = eigenvalues > thresholds[: len(eigenvalues)]
     return int(len(beyond) if beyond.all() else beyond.argmin())
+
+
+def n_before_gap(eigenvalues: Floats) -> int:
+    """Return after how many eigenvalues the next is the smallest share of the last (Ahn and Horenstein 2013).
+
+    The eigenvalue ratio estimator (doi 10.3982/ECTA8968), sought in the first half up to `MOST`: the last ones of few
+    patients fall steeply without a reason. Of fewer than four all are taken.
+    """
+    last = min(MOST, len(eigenvalues) // 2)
+    if last < 2:
+        return len(eigenvalues)
+    return int((eigenvalues[:last] / eigenvalues[1 : last + 1]).argmax()) + 1
 
 
 def upright(axes: Floats) -> Floats:
