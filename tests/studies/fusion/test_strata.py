@@ -157,6 +157,17 @@ def test_where_everybody_is_the_same_nothing_is_tested_and_it_is_said():
     json.dumps(one.summary, allow_nan=False)
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 12])
+def test_few_patients_are_no_defect(n):
+    few = Made(n)
+    rng = np.random.default_rng(0)
+    codes = {name: rng.normal(size=(n, 32)) for name in ("fold-1", "fold-2", "final")}
+    one = found(codes, made=few, strata={"components": "gap"}, statistics={"permutations": 20})
+    assert len(one.tables["strata"][1]) == n and one.summary["n"] == n
+    assert set(one.summary) == set(planted().summary)
+    json.dumps(one.summary, allow_nan=False)
+
+
 def test_a_fold_without_strata_takes_no_part_in_the_consensus():
     codes = MADE.codes(2, noise=0.2) | {"fold-3": np.ones((200, 2))}
     one = found(codes, strata={"resamples": 0}, statistics={"permutations": 0})

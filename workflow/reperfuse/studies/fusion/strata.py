@@ -97,6 +97,9 @@ def found(
             raise ValueError(
                 f"{source} has {len(rows_of_it)} rows; expected {len(ids)}, one for each patient."
             )
+    columns = {name: tuple(text.split()) for name, text in COLUMNS.items()}
+    if not ids or not codes:
+        return Found({name: (held, []) for name, held in columns.items()}, words.nothing())
     settings, statistics, level = section["strata"], section["statistics"], section["statistics"]["level"]
     one = clustered(codes, settings, seed=seed)
     families = [groups.get(who, f"alone {who}") for who in ids]
@@ -155,7 +158,6 @@ def found(
         "phenotypes-left-out": [*factors.left_out, *singles.left_out],
         "map2d": _map(one, codes, ids),
     }
-    columns = {name: tuple(text.split()) for name, text in COLUMNS.items()}
     columns["factor-scores"] += factors.names
     return Found({name: (columns[name], table) for name, table in tables.items()}, summary)
 

@@ -85,6 +85,14 @@ def summary(
     }
 
 
+def nothing() -> dict[str, Any]:
+    """Return what is said where nobody has an embedding; keys as of `summary`."""
+    numbers = dict.fromkeys(("silhouette", "consensus_share", "n_significant", "p_n_significant"))
+    counts = {"n": 0, "n_strata": 0, "sizes": [], "of": "", "encoders": 0, "settings": {}, "adjusted_for": []}
+    words = ["Nobody has an embedding, so no strata were sought."]
+    return counts | numbers | {"n_factors": 0, "analyses": {}, "words": words}
+
+
 def _strata(one: Clustered, counts: Mapping[int, int], values: Sequence[float]) -> str:
     setting = one.strata.setting
     if setting is None:
@@ -137,9 +145,9 @@ def _tests(
     n_singles = sum(row["what"] == "variable" for row in tests.rows)
     said = []
     if n_factors:
-        some = f"{len(tests.significant)} of {n_factors} factors ({'; '.join(tests.significant) or 'none'})"
-        p = "" if tests.p_n_significant is None else f", p = {tests.p_n_significant:.2g} for so many"
-        said.append(some + p)
+        p = [] if tests.p_n_significant is None else [f"p = {tests.p_n_significant:.2g} for so many"]
+        which = "; ".join([*(tests.significant or ["none"]), *p])
+        said.append(f"{len(tests.significant)} of {n_factors} factors ({which})")
     if n_singles:
         said.append(f"{len(singles)} of {n_singles} variables ({', '.join(singles) or 'none'})")
     if not said:
