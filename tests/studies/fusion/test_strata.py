@@ -8,7 +8,7 @@ import pytest
 
 from reperfuse.core.tables import write_table
 from reperfuse.evaluation.partition import adjusted_rand
-from reperfuse.studies.fusion import associations, strata
+from reperfuse.studies.fusion import associations, phenotypes, strata
 from tests.studies.fusion.made_strata import PLANTED_FACTORS, Made, section
 
 MADE = Made(200)
@@ -216,3 +216,36 @@ def test_who_may_stand_for_whom(within, n_blocks, n_cells):
     blocks, cells = associations.blocks_of(within, MADE.ids, MADE.clinical, MADE.groups)
     assert len(set(blocks)) == (n_blocks or len(set(MADE.groups.values())))
     assert len(set(cells)) == n_cells
+
+
+def test_the_number_of_significant_factors_has_its_level_where_nothing_differs():
+    rng = np.random.default_rng(4)
+    nothing = phenotypes.Singles({}, {}, ())
+    rejected = []
+    for draw in range(100):
+        names = tuple("abcdef")
+        scores = rng.normal(size=(60, 6))
+        factors = phenotypes.Factors(names, scores, np.eye(6), names, (), ())
+        one = associations.tested(
+            rng.integers(1, 4, size=60), factors, nothing, analysis="plain", blocks=list(range(60)),
+            cells=[""] * 60, statistics={"permutations": 99, "fdr": 0.2}, seed=draw,
+        )  # fmt: skip
+        rejected.append(one.p_n_significant <= 0.05)
+    assert 0 < np.mean(rejected) <= 0.1
+
+
+def test_levels_have_the_p_of_the_null_and_variables_a_rate_of_their_own():
+    rng = np.random.default_rng(5)
+    labels = np.repeat([1, 2], 30)
+    levels = ["a"] * 26 + ["b"] * 8 + ["a"] * 2 + ["b"] * 24
+    singles = phenotypes.Singles({"x": rng.normal(size=60)}, {"y": levels}, ())
+    none = phenotypes.Factors((), np.empty((60, 0)), np.empty((0, 0)), (), (), ())
+    one = associations.tested(
+        labels, none, singles, analysis="plain", blocks=list(range(60)), cells=[""] * 60,
+        statistics={"permutations": 199, "fdr": 0.05}, seed=0,
+    )  # fmt: skip
+    x, y = one.rows
+    assert (x["name"], y["name"]) == ("x", "y")
+    assert y["test"] == "chi_squared" and y["p"] == y["p_permutation"] == 1 / 200
+    assert y["q"] == pytest.approx(2 / 200) and y["significant"] == 1 and x["significant"] == 0
+    assert one.significant == () and one.p_n_significant is None

@@ -53,9 +53,7 @@ def stability(
     chance = [adjusted_rand(ours, rng.permutation(ours)) for _ in range(strata["resamples"])]
     rows.append(_row("random_ari", chance, level))
     if one.source != FINAL and FINAL in one.parts:
-        final = one.parts[FINAL]
-        rows.append(_row("final_ari", [adjusted_rand(ours, final.labels)], level, n_strata=final.n))
-    rows = [row | {"n": len(ours)} if row["what"] == "final_ari" else row for row in rows]
+        rows.append(compared("final_ari", ours, one.parts[FINAL].labels))
     met = [shares(co_assignment([labels]), ours) for labels in drawn]
     return Stability(tuple(rows), np.mean(met, axis=0) if met else None)
 
@@ -69,8 +67,8 @@ def k_means(one: Clustered, *, seed: int) -> Labels:
 
 def compared(what: str, first: Labels, second: Labels, *, configuration: str = "") -> Row:
     """Return the row of another partition of the same patients."""
-    row = _row(what, [adjusted_rand(first, second)], 0.95, n_strata=int(second.max(initial=0)))
-    return row | {"n": len(first), "configuration": configuration}
+    row: Row = {"what": what, "configuration": configuration, "estimate": adjusted_rand(first, second)}
+    return row | {"ci_low": None, "ci_high": None, "n": len(first), "n_strata": int(second.max(initial=0))}
 
 
 def others_compared(
@@ -101,9 +99,9 @@ def _draws(one: Clustered, groups: Sequence[str], strata: Mapping[str, Any], see
     return found
 
 
-def _row(what: str, values: Sequence[float], level: float, *, n_strata: int | None = None) -> Row:
+def _row(what: str, values: Sequence[float], level: float) -> Row:
     row: Row = {"what": what, "configuration": "", "estimate": None, "ci_low": None, "ci_high": None}
-    row |= {"n": len(values), "n_strata": n_strata}
+    row |= {"n": len(values), "n_strata": None}
     if values:
         row["estimate"] = float(np.mean(values))
     if len(values) > 1:
