@@ -53,8 +53,8 @@ READINGS: Mapping[str, Sequence[str]] = {
         "“Standard” is the same network with ordinary convolutions. The paper's number is of one block.",
     ),
     "comparisons": (
-        "The primary comparison, in bold, was declared before scoring. Over folds: t test that allows for shared training "
-        "patients. Over patients: families are drawn again, which says nothing of another training.",
+        "The primary comparison, in bold, was declared before scoring. Over folds: a t test that allows for shared "
+        "training patients. Over patients: families are drawn again, which says nothing of another training.",
     ),
     "strata": (
         "Each dot is a patient, on the first two principal components of the embedding; strata were made from more of "
