@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 from reperfuse.core.files import write_json
@@ -44,29 +47,29 @@ def view(folder: Path) -> FusionView:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> dict:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("work")
-    paths = [root / f"{PRIMARY}-{kind}-1/shown.safetensors" for kind in ("none", "unet")]
-    for path, kind in zip(paths, ("none", "unet"), strict=True):
+    paths = [root / f"{PRIMARY}-{model}/shown.safetensors" for model in ("none-1", "unet-1", "none-2")]
+    for path in paths:
         path.parent.mkdir()
+    for path, kind in zip(paths, ("none", "unet"), strict=False):
         save_file(shown(kind), path)
-    marker = root / f"{PRIMARY}-none-2/shown.safetensors"
-    marker.parent.mkdir()
-    marker.touch()
-    return read_shown([*paths, marker])
+    paths[-1].touch()  # a marker: of this model there is nothing to show
+    return paths
 
 
-def made_of(view: FusionView, root: Path, mapped: dict | None = None) -> Path:
+def made_of(view: FusionView, root: Path, drawn: Sequence[Path] = ()) -> Path:
     (root / "report").mkdir(parents=True, exist_ok=True)
     for name in ("index", "sub-000", "sub-004", BAD):
         (root / f"report/{name}.html").write_text("", encoding="utf-8")
     page = root / "report/fusion.html"
-    return study_page(view, page, study="fusion", home="index.html", mapped=mapped, parts=FusionParts)[-1]
+    shown_in = read_shown(drawn)
+    return study_page(view, page, study="fusion", home="index.html", mapped=shown_in, parts=FusionParts)[-1]
 
 
 @pytest.fixture(scope="module")
-def made(view: FusionView, images: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_of(view, tmp_path_factory.mktemp("page"), images)
+def made(view: FusionView, drawn: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_of(view, tmp_path_factory.mktemp("page"), drawn)
 
 
 def test_every_table_of_the_folder_is_read(view: FusionView) -> None:
@@ -145,8 +148,8 @@ def test_names_are_for_reading(view: FusionView) -> None:
     assert view.named(f"{PRIMARY}[half]").endswith(", half")
 
 
-def test_least_median_and_largest_error_are_shown(view: FusionView, made: Path, images: dict) -> None:
-    found = chosen(view, images[PRIMARY])
+def test_least_median_and_largest_error_are_shown(view: FusionView, made: Path, drawn: list[Path]) -> None:
+    found = chosen(view, read_shown(drawn)[PRIMARY])
     assert [rank for _, rank in found] == ["least error", "median error", "largest error"]
     assert found[-1][0] == BAD
     assert len(list((made.parent.parent / "fusion/reconstructions").glob("*.webp"))) == 3 * len(CONTRASTS)
@@ -154,12 +157,8 @@ def test_least_median_and_largest_error_are_shown(view: FusionView, made: Path, 
     assert chosen(view, []) == []
 
 
-def test_the_left_of_the_patient_is_on_the_right(images: dict) -> None:
-    from io import BytesIO
-
-    from PIL import Image
-
-    mine = images[PRIMARY]["sub-004"]["adc"]
+def test_the_left_of_the_patient_is_on_the_right(drawn: list[Path]) -> None:
+    mine = read_shown(drawn)[PRIMARY]["sub-004"]["adc"]
     picture = triptych("one", mine, None, (4, 4, 4))
     pixels = np.asarray(Image.open(BytesIO(picture.content)).convert("RGB")).astype(int)
     tile = picture.size[0] // 7
@@ -208,9 +207,9 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path, parse, broken_links) -> No
 
 
 def test_the_same_tables_give_the_same_bytes(
-    made: Path, view: FusionView, images: dict, tmp_path: Path
+    made: Path, view: FusionView, drawn: list[Path], tmp_path: Path
 ) -> None:
-    assert made_of(view, tmp_path, images).read_bytes() == made.read_bytes()
+    assert made_of(view, tmp_path, drawn).read_bytes() == made.read_bytes()
 
 
 def test_content_is_inert(view: FusionView, tmp_path: Path, parse, monkeypatch: pytest.MonkeyPatch) -> None:

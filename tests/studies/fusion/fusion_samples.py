@@ -228,7 +228,7 @@ def strata_tables() -> dict[str, tuple[str, list[dict[str, Any]]]]:
         [
             {"analysis": a, "what": what, "name": name, "test": test, "statistic": 12.0 - 3 * k,
              "df": 2, "p": 0.002 * 4**k,
-             "q": 0.006 * 4**k, "effect": 0.2 - 0.04 * k,
+             "q": min(0.006 * 4**k, 1.0), "effect": 0.2 - 0.04 * k,
              "effect_name": "epsilon_squared" if test == "kruskal_wallis" else "cramers_v",
              "p_permutation": 0.003 * 4**k,
              "n": N, "significant": int(what == "factor" and k < {"plain": 2, "adjusted": 1, "k_means": 2}.get(a, 0))}

@@ -120,8 +120,8 @@ def curve(view: FusionView) -> Drawn:
         middle.set_ylim(bottom=0)
         middle.yaxis.set_major_formatter(lambda y, _: f"{y / 1000:g} k" if y else "0")
         right.set_ylim(-0.05, 1.05)
-        figure.supxlabel("contrasts that share the embedding", fontsize=9)
-        figure.legend(handles=handles, loc="outside upper left", ncols=5, frameon=False)
+        left.set_xlabel("contrasts that share the embedding")
+        figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False)
         return finished(figure, view, label="Benefit and cost over the number of contrasts")
 
 

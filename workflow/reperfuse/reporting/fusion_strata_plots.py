@@ -7,7 +7,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
 from reperfuse.core.seeds import seed_of
 from reperfuse.reporting.fusion_plots import COLOURS
@@ -112,7 +111,7 @@ def stability(view: FusionView) -> Drawn:
 
 
 def loadings(view: FusionView) -> Drawn:
-    """Return the loadings of phenotypes on factors: the size of a square, and its colour the sign."""
+    """Return the loadings of phenotypes on factors: the area of a square, and its colour the sign."""
     least = to_float(view.summary.get("loading")) or 0.0
     found = {(r["variable"], r["factor"]): to_float(r["loading"]) or 0.0 for r in view.factors}
     factors, note = kept(list(dict.fromkeys(r["factor"] for r in view.factors)), MOST_FACTORS, "factors.tsv")
@@ -128,18 +127,15 @@ def loadings(view: FusionView) -> Drawn:
         return Drawn(note="No loadings are drawn: there are no factors.")
     significant = _significant(view)
     with style("loadings"):
-        figure = Figure(figsize=(WIDTH, 0.22 * len(variables) + 2.2), dpi=72, layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.22 * len(variables) + 2.4), dpi=72, layout="constrained")
         axes = figure.add_subplot()
         for row, v in enumerate(variables):
             for column, f in enumerate(factors):
                 x = found.get((v, f), 0.0)
-                side = 0.92 * min(abs(x), 1.0) ** 0.5
-                corner = (column - side / 2, row - side / 2)
-                colour = SECOND if x > 0 else FIRST
-                square = Rectangle(
-                    corner, side, side, color=colour, alpha=1.0 if abs(x) >= least else 0.3, linewidth=0
-                )
-                axes.add_patch(square)
+                # The area is the size of the loading.
+                size = 12 * min(abs(x), 1.0) ** 0.5
+                colour, alpha = SECOND if x > 0 else FIRST, 1.0 if abs(x) >= least else 0.3
+                axes.plot(column, row, "s", markersize=size, color=colour, alpha=alpha, markeredgewidth=0)
         axes.set(xlim=(-0.6, len(factors) - 0.4), ylim=(len(variables) - 0.4, -0.6))
         axes.set_yticks(range(len(variables)), [readable(v) for v in variables], fontsize=8)
         names = [f"{wrapped(readable(f), 22)}{' *' if f in significant else ''}" for f in factors]
@@ -157,7 +153,7 @@ def loadings(view: FusionView) -> Drawn:
         ]
         label = f"faint: below {least:g};  *: told apart by the strata"
         handles.append(Line2D([], [], linestyle="", label=label))
-        figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False)
+        figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False)
         return finished(figure, view, label="Loadings of phenotypes on factors", note=note or more)
 
 
