@@ -170,6 +170,17 @@ def test_the_left_of_the_patient_is_on_the_right(drawn: list[Path]) -> None:
     assert (upper[..., 0] - upper[..., 2]).mean() > 10 and np.abs(lower[..., 0] - lower[..., 2]).mean() < 3
 
 
+def test_a_small_lesion_is_among_the_slices() -> None:
+    brain = np.zeros((64, 64, 64), np.float32)
+    brain[8:56, 8:56, 8:56] = 0.01
+    lesion = np.zeros_like(brain)
+    lesion[12:14, 30:34, 30:34] = 1
+    picture = triptych("one", {"original": lesion, "reconstructed": brain}, None, (4, 4, 4))
+    pixels = np.asarray(Image.open(BytesIO(picture.content)).convert("L"))
+    assert pixels[: picture.size[1] // 3].max() > 200
+    assert picture.size[0] > 7 * 48 * 4 / 1.3, "the whole brain is shown"
+
+
 def test_one_stratum_and_nothing_tested_is_a_plain_page(view: FusionView, tmp_path: Path, parse) -> None:
     words = ["No strata were found: no setting gave two clusters."]
     none = dict.fromkeys(

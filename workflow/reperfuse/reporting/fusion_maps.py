@@ -14,17 +14,7 @@ from safetensors.numpy import load_file
 from reperfuse.reporting.figures import Picture
 from reperfuse.reporting.fusion_view import ALL, WITH_SKIPS, FusionView, contrast
 from reperfuse.reporting.pages import fragment, is_page_name, number, to_float
-from reperfuse.reporting.slices import (
-    AGAINST,
-    FOR,
-    GAP_PX,
-    Block,
-    Layout,
-    bounding_box,
-    resized,
-    spread,
-    webp,
-)
+from reperfuse.reporting.slices import AGAINST, FOR, GAP_PX, Block, Layout, mosaic, resized, webp
 from reperfuse.reporting.study_saliency import Cases
 from reperfuse.reporting.study_view import StudyView
 from reperfuse.studies.fusion.names import parse
@@ -32,6 +22,8 @@ from reperfuse.studies.fusion.names import parse
 # Configuration → participant → contrast → `original`, `reconstructed`; axes superior, anterior, left.
 Shown = Mapping[str, Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]]
 COLUMNS, PIXEL_MM = 7, 1.3
+# What fills less of the brain than this share is looked for; below this value nothing is seen.
+SPARSE, LEAST = 0.3, 0.1
 # Differences of this size are drawn in the strongest colour.
 STRONGEST = 0.3
 RANKS = ("least error", "median error", "largest error")
@@ -134,11 +126,11 @@ def triptych(
         Along the axes.
     """
     original, made = _block(images["original"], spacing_mm), _block(images["reconstructed"], spacing_mm)
-    inside = original.data != 0
-    box = bounding_box(inside, original.zooms, (4.0, 4.0, 0.0))
-    depth = box[2].stop - box[2].start
-    tiles = tuple(("axial", index) for index in spread(round(0.15 * depth), round(0.9 * depth) - 1, COLUMNS))
-    layout = Layout(original.data.shape, original.zooms, box, tiles, len(tiles), PIXEL_MM)
+    # Reconstructions fill the brain, a lesion mask does not.
+    inside = (original.data != 0) | (made.data != 0)
+    filled = original.data > LEAST
+    target = filled if filled.sum() < SPARSE * inside.sum() else None
+    layout = mosaic(original, inside, target, count=COLUMNS, columns=COLUMNS, pixel_mm=PIXEL_MM)
     rows = [
         ("original", _grey(original, layout)),
         ("embedding alone", _grey(made, layout)),
@@ -158,7 +150,7 @@ def triptych(
         ]
     said = "original, decoded from the embedding alone, and their difference in colour"
     said += ", and decoded with skips" if with_skips is not None else ""
-    alt = f"{len(tiles)} axial slices of a held-out patient in each row: {said}; patient's right on the left"
+    alt = f"{len(layout.tiles)} axial slices of a held-out patient in each row: {said}; patient's right on the left"
     return Picture(f"{name}.webp", webp(canvas), canvas.size, alt, (), tuple(labels), 50.0 / PIXEL_MM)
 
 
