@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from reperfuse.core.tables import read_table, write_table
+from reperfuse.evaluation.reported import Reported
 from reperfuse.studies.fusion import judge, names
 from reperfuse.studies.fusion.report import COLUMNS, Judged
+from reperfuse.studies.fusion.summary import beside_paper
 from tests.studies.fusion.fusion_samples import (
     BAD,
     FOLDS,
@@ -184,7 +186,15 @@ def test_the_papers_numbers_stand_beside_ours(found: Judged) -> None:
     assert {row["ours_configuration"].partition("[")[2] for row in low + high} == {"", "unet]"}
     lowest = min(value(found, "mse", one) for one in ("trace+adc", "trace+jac", "adc+jac"))
     assert lowest in [row["ours"] for row in low] and lowest not in [row["ours"] for row in high]
-    assert ours(configuration="jac+ndi") == [None]
+    assert ours(configuration="jac+ndi") == [None, None]
+
+
+def test_a_loss_is_a_negative_change(found: Judged) -> None:
+    one = Reported("jac+adc", "cnr_loss", "fold_mean", "at most", "0.05", "", "made up", True)
+    rows = beside_paper([one], rows_of(found, "metrics"), models(), rows_of(found, "parameters"), {}, PRIMARY)
+    assert [row["ours_configuration"] for row in rows] == ["adc+jac[unet]", "adc+jac"]
+    assert [row["ours"] for row in rows] == pytest.approx([0.03, 0.2])
+    assert all(row["ci_low"] is None or row["ci_low"] <= row["ours"] <= row["ci_high"] for row in rows)
 
 
 def test_who_is_left_out_is_said_once_for_each_stage(found: Judged) -> None:

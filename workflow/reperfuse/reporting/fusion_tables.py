@@ -22,6 +22,7 @@ MEASURES: Mapping[str, tuple[str, int]] = {
 }
 QUANTITIES: Mapping[str, str] = {
     "mse": "mean squared error",
+    "cnr_loss": "loss of CNR, share",
     "code_length": "numbers of the embedding",
     "compression": "voxels for each number",
     "parameter_ratio": "parameters, standard by separable",
@@ -131,7 +132,7 @@ def paper_table(view: FusionView) -> Table:
 
 
 def _digits(quantity: str) -> int:
-    return {"mse": 4, "parameter_ratio": 2}.get(quantity, 0)
+    return {"mse": 4, "cnr_loss": 3, "parameter_ratio": 2}.get(quantity, 0)
 
 
 def curve_table(view: FusionView) -> Table:

@@ -108,17 +108,15 @@ def _measured(
     else:
         wanted = set(one.configuration.split("+"))
         names = [n for n in sizes if set(n.partition("[")[0].split("+")) == wanted and _kind(n) == suffix]
-    known = [means[name, one.metric] for name in names if (name, one.metric) in means]
+    metric, sign = ("cnr_change", -1) if one.metric == "cnr_loss" else (one.metric, 1)
+    known = [means[name, metric] for name in names if (name, metric) in means]
     if not known:
         return {}
-    ends = {"highest pair": max}
-    best = ends.get(one.estimator, min)(known, key=lambda row: row["estimate"])
-    found: Row = {
-        "ours": best["estimate"],
-        "ci_low": best["ci_low"],
-        "ci_high": best["ci_high"],
-        "note": note,
-    }
+    of_end = {"highest pair": max}
+    best = of_end.get(one.estimator, min)(known, key=lambda row: row["estimate"])
+    limits = [best["ci_low"], best["ci_high"]][::sign]
+    low, high = (None if limit is None else sign * limit for limit in limits)
+    found: Row = {"ours": sign * best["estimate"], "ci_low": low, "ci_high": high, "note": note}
     return {**found, "ours_configuration": best["configuration"]}
 
 
