@@ -127,7 +127,7 @@ def test_tables_show_what_the_folder_says(view: FusionView) -> None:
     assert row[0].title == PRIMARY and row[0].kind == "counts"
     assert row[1].text == f"{float(view.estimate(PRIMARY, 'r2', 'fold_mean')['estimate']):.3f}"
     one = next(row for row in tables.parameters_table(view).rows if row[0].text.startswith("one block"))
-    assert one[3].text == "21.07"
+    assert one[4].text == "21.07"
     first = tables.comparisons_table(view).rows[0]
     assert first[1].text.endswith("principal components of voxels") and first[0].kind == "counts"
     assert [row[1].text for row in strata.sizes_table(view).rows] == ["20", "16", "12"]

@@ -102,6 +102,8 @@ def models() -> list[dict[str, Any]]:
         }  # fmt: skip
         if place.kind == "voxel_pca":
             facts |= {"history": [], "n_parameters": None, "standard_equivalent": None}
+        if place.kind == "half":
+            facts["n_linear"] = 288_000
         made.append(facts)
     return made
 

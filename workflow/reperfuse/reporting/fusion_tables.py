@@ -170,14 +170,14 @@ def parameters_table(view: FusionView) -> Table:
             configured_as(view, r["configuration"])
             if r["configuration"] in view.configurations
             else Cell(f"one block, {r['configuration']}"),
-            *(maybe(r[key], 0) for key in ("n_parameters", "standard_equivalent")),
+            *(maybe(r.get(key), 0) for key in ("n_parameters", "n_linear", "standard_equivalent")),
             maybe(r["ratio"], 2),
             *(maybe(r[key], 0) for key in ("code_length", "compression")),
         ]
         for r in view.parameters
     ]
-    heads = ("Model", "Parameters", "Standard", "Ratio", "Numbers of the embedding", "Voxels for each number")
-    return Table("Parameters and compression", heads, rows)
+    heads = "Model|Parameters|Linear path|Standard|Ratio|Numbers of the embedding|Voxels for each number"
+    return Table("Parameters and compression", heads.split("|"), rows)
 
 
 def comparisons_table(view: FusionView) -> Table:

@@ -50,7 +50,8 @@ READINGS: Mapping[str, Sequence[str]] = {
         "contrasts share it: how much of each is lost, what it costs, and whether the strata remain the same.",
     ),
     "cost": (
-        "“Standard” is the same network with ordinary convolutions. The paper's number is of one block.",
+        "“Standard” is the same network with ordinary convolutions. The paper's number is of one "
+        "block. A linear path holds principal components beside the network; they are not trained.",
     ),
     "comparisons": (
         "The primary comparison, in bold, was declared before scoring. Over folds: a t test that allows for shared "

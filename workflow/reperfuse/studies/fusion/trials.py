@@ -17,7 +17,8 @@ STANDARD_BLOCK, SEPARABLE_BLOCK = 27 * 96 * 96, 27 * 96 + 96 * 96
 COLUMNS: Mapping[str, Sequence[str]] = {
     name: text.split()
     for name, text in {
-        "parameters": "configuration n_contrasts n_parameters standard_equivalent ratio code_length compression",
+        "parameters": "configuration n_contrasts n_parameters n_linear standard_equivalent ratio code_length "
+        "compression",
         "contrasts-curve": "configuration n_contrasts target r2 r2_low r2_high mse n_parameters compression strata_ari",
         "training": "trial configuration fold epoch loss",
         "leakage": "trial configuration object n_fits n_seen_min n_seen_max n_overlap",
@@ -41,11 +42,15 @@ def first_of(models: Iterable[Facts]) -> dict[str, Facts]:
 
 
 def parameters(models: Iterable[Facts]) -> list[Row]:
-    """Return the parameters of each network and of the same with standard convolutions; last, those of one block."""
+    """Return the parameters of each network and of the same with standard convolutions; last, those of one block.
+
+    ``n_linear`` are numbers of a linear path beside the network, which are principal components and not trained.
+    """
     rows: list[Row] = []
     for name, facts in first_of(models).items():
         own, standard = facts.get("n_parameters"), facts.get("standard_equivalent")
         row: Row = {"configuration": name, "n_contrasts": n_contrasts(facts), "n_parameters": own}
+        row["n_linear"] = facts.get("n_linear")
         row |= {"standard_equivalent": standard, "ratio": standard / own if own and standard else None}
         rows.append({**row, "code_length": facts.get("code_length"), "compression": facts.get("compression")})
     block: Row = {"configuration": BLOCK, "n_parameters": SEPARABLE_BLOCK}
