@@ -39,7 +39,9 @@ studies:
 PATIENTS, OTHERS = 12, 3
 TARGETS = ("fusion", "score")
 PRIMARY = "lesion+lesion_distance"
-MODELS = [f"{PRIMARY}-{kind}-{fold}" for kind in ("none", "voxel_pca") for fold in (1, 2)] + [f"{PRIMARY}-none-0"]
+MODELS = [f"{PRIMARY}-{kind}-{fold}" for kind in ("none", "voxel_pca") for fold in (1, 2)] + [
+    f"{PRIMARY}-none-0"
+]
 AFTER = {"fusion_strata": 1, "fusion_score": 1, "fusion_judge": 1, "fusion_page": 1}
 RECORD = "results/work/fusion/{}/fusion_fold.json"
 
@@ -85,7 +87,9 @@ def facts(path: Path, model: str) -> dict[str, object]:
 
 
 def test_each_patient_is_reconstructed_by_the_model_that_has_not_seen_the_fold(judged: Path) -> None:
-    folds = {row["participant_id"]: row["fold"] for row in read_table(judged / "results/cohort/folds-fusion.tsv")}
+    folds = {
+        row["participant_id"]: row["fold"] for row in read_table(judged / "results/cohort/folds-fusion.tsv")
+    }
     rows = [row for row in table(judged, "metrics-by-subject") if row["target"] == "lesion"]
     assert {row["configuration"] for row in rows} == {PRIMARY, f"{PRIMARY}[voxel_pca]"}
     mine = {row["participant_id"]: row["fold"] for row in rows if row["configuration"] == PRIMARY}
@@ -125,7 +129,11 @@ def test_a_second_run_does_nothing_nor_does_one_without_memory(judged: Path, wor
 
 
 def test_how_strata_and_results_are_judged_trains_nothing(workspace: Workspace) -> None:
-    for old, new in (("permutations: 20", "permutations: 30"), ("single: [age, sex", "single: [sex"), ("0.5]", "0.25]")):
+    for old, new in (
+        ("permutations: 20", "permutations: 30"),
+        ("single: [age, sex", "single: [sex"),
+        ("0.5]", "0.25]"),
+    ):
         workspace.edit("config.yaml", old, new)
         assert plan(workspace) == AFTER
     workspace.edit("config.yaml", "    n_folds: 2\n", "    n_folds: 2\n    title_note: few patients\n")
@@ -135,7 +143,9 @@ def test_how_strata_and_results_are_judged_trains_nothing(workspace: Workspace) 
 def test_another_set_or_variant_fits_its_own_models_alone(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "    sizes: []\n", "    sizes: []\n    sets: [[lesion]]\n")
     assert plan(workspace) == {"fusion_fold": 2, **AFTER}
-    workspace.edit("config.yaml", "    n_folds: 2\n", "    n_folds: 2\n    variants: {wide: {network: {code: 8}}}\n")
+    workspace.edit(
+        "config.yaml", "    n_folds: 2\n", "    n_folds: 2\n    variants: {wide: {network: {code: 8}}}\n"
+    )
     assert plan(workspace) == {"fusion_fold": 4, **AFTER}
 
 

@@ -32,8 +32,9 @@ def survey(config: Mapping[str, Any], requirements: Mapping[str, Requirement]) -
     The manifests are the only thing that jobs know about a dataset as a whole: one of the main cohort and one of
     each external cohort, so that a change in one reruns nothing of another. Beside them, each study has an excerpt of
     the main cohort's, which is all that its fit reads, so that a change in whoever takes no part refits nothing; of a
-    study without a label there is one that says no more than who is in which fold. The name of each is a digest of its content, so that a patient who joins or a file that is replaced shows whatever its
-    date. The file returned names them; :func:`read_survey` reads it.
+    study without a label there is one that says no more than who is in which fold. The name of each is a digest of
+    its content, so that a patient who joins or a file that is replaced shows whatever its date. The file returned
+    names them; :func:`read_survey` reads it.
 
     Parameters
     ----------
