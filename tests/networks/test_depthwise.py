@@ -39,7 +39,7 @@ def agree(x: Tensor, weight: Tensor, stride: int) -> None:
     batch=st.integers(1, 3), channels=st.integers(1, 20), shape=st.tuples(*[st.integers(1, 9)] * 3),
     stride=st.integers(1, 3),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_output_and_gradients_are_those_of_the_plain_form(
     batch: int, channels: int, shape: tuple[int, int, int], stride: int
 ) -> None:

@@ -69,10 +69,10 @@ def test_every_stage_has_the_size_of_the_table() -> None:
 
 
 @given(
-    contrasts=st.integers(1, 4), places=st.tuples(*[st.integers(1, 4)] * 3), code=st.integers(1, 40),
+    contrasts=st.integers(1, 4), places=st.tuples(*[st.integers(1, 3)] * 3), code=st.integers(1, 40),
     skips=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_any_contrasts_and_any_multiple_of_64(
     contrasts: int, places: tuple[int, int, int], code: int, skips: bool
 ) -> None:
@@ -88,14 +88,13 @@ def test_any_contrasts_and_any_multiple_of_64(
     assert code_grid(shape) == places
 
 
-@pytest.mark.parametrize("norm", ["group", "none"])
-@pytest.mark.parametrize("skips", [True, False])
+@pytest.mark.parametrize(("norm", "skips"), [("group", False), ("none", True)])
 def test_a_batch_of_one_trains_where_the_embedding_has_one_place(norm: str, skips: bool) -> None:
     net, given = network(norm=norm, skips=skips), images()
     net.train()
     optimiser = torch.optim.Adam(net.parameters(), 0.01)
     losses = []
-    for _ in range(4):
+    for _ in range(3):
         loss = (net(given) - given).square().mean()
         loss.backward()
         optimiser.step()
@@ -139,7 +138,7 @@ def test_what_is_hidden_does_not_matter_and_what_is_shown_does() -> None:
 
 
 def test_checkpointing_changes_no_gradient() -> None:
-    given = images(batch=2)
+    given = images()
     kept = gradients(network(skips=True, dropout=0.3), given)
     again = gradients(network(skips=True, dropout=0.3, checkpointing=True), given)
     assert all(torch.equal(one, two) for one, two in zip(kept, again, strict=True))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -183,14 +182,18 @@ class FusionAutoencoder(nn.Module):
     def decode(self, codes: Tensor, skips: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
         """Return images (B, M, S, R, L) of ``shape`` for embeddings (B, k) and the skips that `encode` gave."""
         x = self.from_code(codes.reshape(len(codes), self.code, *code_grid(shape)))
-        ways = [(one,) for one in reversed(skips)] or [()] * N_LEVELS
-        for level, skip in zip(self.up, ways, strict=True):
-            x = self._run(level, x, *skip)
-        # Step by step, for at full resolution those of one head are most of what a training step must keep.
-        images = torch.cat(
-            [reduce(lambda y, step: self._run(step, y), head, x) for head in self.heads], dim=1
-        )
-        return torch.sigmoid(images) if self.output == "sigmoid" else images
+        for i, level in enumerate(self.up):
+            x = self._run(level, x, *skips[len(skips) - 1 - i : len(skips) - i])
+        images = []
+        for head in self.heads:
+            y = x
+            for step in cast(
+                nn.Sequential, head
+            ):  # by itself: what one keeps is most of the memory of training
+                y = self._run(step, y)
+            images.append(y)
+        out = torch.cat(images, dim=1)
+        return torch.sigmoid(out) if self.output == "sigmoid" else out
 
     def forward(self, images: Tensor, available: Tensor | None = None) -> Tensor:
         """Return images as they come out, (B, M, S, R, L); parameters and errors as in `encode`."""
