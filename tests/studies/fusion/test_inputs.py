@@ -173,11 +173,14 @@ def test_a_lesion_smaller_than_the_templates_voxels_has_a_distance(cohort: Cohor
     assert 0 <= arrays["sub-1/lesion_distance"][INSIDE].min() < 4
 
 
-def test_a_contrast_that_is_not_there_counts_as_missing_and_the_others_go_on(cohort: Cohort) -> None:
+@pytest.mark.parametrize("absent", ["flair", "tmax", "jac", "fa"])
+def test_a_contrast_that_is_not_there_counts_as_missing_and_the_others_go_on(
+    cohort: Cohort, absent: str
+) -> None:
     cohort.add("sub-1", images())
-    arrays, facts, faults = cohort.inputs(contrasts=["trace", "flair", "lesion"])
-    assert "sub-1/trace" in arrays and "sub-1/flair" not in arrays
-    assert facts["missing"] == {"sub-1": {"flair": "no flair of J0"}} and not facts["left_out"]
+    arrays, facts, faults = cohort.inputs(contrasts=["trace", absent, "lesion"])
+    assert "sub-1/trace" in arrays and f"sub-1/{absent}" not in arrays
+    assert facts["missing"] == {"sub-1": {absent: f"no {absent} of J0"}} and not facts["left_out"]
     assert not faults  # `prepare` and the index have said so
 
 

@@ -90,8 +90,7 @@ def chunk_inputs(
     faults : list of Fault
         What was found here (E111, E155, E156, E160); findings of earlier steps are not repeated.
     """
-    where = Grid.of(grid)
-    whole = _share(brain, where)
+    whole = _share(brain, where := Grid.of(grid))
     arrays: dict[str, Array] = {}
     left_out: dict[str, str] = {}
     seen: dict[str, dict[str, int]] = {}
@@ -180,12 +179,13 @@ class _Patient(PatientImages):
         Raises
         ------
         Refusal
-            E137: there is no such image; E160: nothing brings it to the template; E111: it is constant in the brain;
-            E155, E156: too little of it lies in the brain.
+            E137: not there; E160: no way to the template; E111: constant; E155, E156: too little of it in the brain.
         """
         if name in LESIONS:
             return np.where(self.inside, self._of_lesion(name), np.float32(0))
         place, file, space = _found(name)
+        if file not in self.paths.get(place, {}):
+            raise Refusal("E137", role=name, visit=VISIT)
         known = self._known(name, file, place)
         if not known.any():
             raise Refusal("E111", path=f"{place}_{file}", value="0")
@@ -205,7 +205,7 @@ class _Patient(PatientImages):
             return None
 
     def _known(self, name: str, file: str, place: str) -> Array:
-        """Return where an image was measured. 0 is background, but for times and flows of curves that could be used."""
+        """Return where an image was measured: 0 is background, but in perfusion maps where curves could be used."""
         if place == PERFUSION and "valid" in self.paths[place]:
             return self.raw("valid", place).data > 0.5
         data = self.raw(file, place).data
