@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from reperfuse.studies.fusion.represent import (
     chance,
-    n_before_gap,
+    n_before_elbow,
     n_beyond_chance,
     represent,
     residuals,
@@ -46,17 +47,29 @@ def test_points_are_the_same_whatever_the_scale_of_a_number():
     )
 
 
-def test_a_gap_parts_what_was_planted_from_noise():
-    assert fitted(CODES, components="gap").axes.shape == (40, 3)
-    assert fitted(CODES, components="gap", scale="none").axes.shape == (40, 3)
-    assert n_before_gap(np.array([9.0, 4, 3.5, 1, 0.9, 0.8, 0.7, 1e-9])) == 3
-    assert n_before_gap(np.array([9.0, 1, 0.5])) == 3
+def test_an_elbow_parts_what_was_planted_from_noise():
+    assert fitted(CODES, components="elbow").axes.shape == (40, 3)
+    assert fitted(CODES, components="elbow", scale="none").axes.shape == (40, 3)
+    assert n_before_elbow(np.array([9.0, 8, 7, 1, 0.9, 0.8, 0.7, 0.2])) == 3
+    assert n_before_elbow(np.array([9.0, 1, 0.5])) == 3
+
+
+def test_the_elbow_is_that_of_the_profile_likelihood():
+    spreads = np.sort(RNG.gamma(1, size=25))[::-1]
+
+    def likelihood(q):
+        parts = spreads[:q], spreads[q:]
+        squares = sum(((part - part.mean()) ** 2).sum() for part in parts)
+        sd = np.sqrt(squares / (len(spreads) - 2))
+        return sum(stats.norm.logpdf(part, part.mean(), sd).sum() for part in parts)
+
+    assert n_before_elbow(spreads) == 1 + int(np.argmax([likelihood(q) for q in range(1, 25)]))
 
 
 def test_components_of_the_same_spread():
-    points = fitted(CODES, components="gap", scale="components").of(CODES)
+    points = fitted(CODES, components="elbow", scale="components").of(CODES)
     np.testing.assert_allclose(np.cov(points.T, bias=True), np.eye(3), atol=1e-9)
-    raw = fitted(CODES, components="gap", scale="none").of(CODES)
+    raw = fitted(CODES, components="elbow", scale="none").of(CODES)
     assert raw.var(axis=0)[0] > 1.1 * raw.var(axis=0)[2]
     np.testing.assert_allclose(raw / raw.std(axis=0), points)
 

@@ -162,7 +162,7 @@ def test_few_patients_are_no_defect(n):
     few = Made(n)
     rng = np.random.default_rng(0)
     codes = {name: rng.normal(size=(n, 32)) for name in ("fold-1", "fold-2", "final")}
-    one = found(codes, made=few, strata={"components": "gap"}, statistics={"permutations": 20})
+    one = found(codes, made=few, strata={"components": "elbow"}, statistics={"permutations": 20})
     assert len(one.tables["strata"][1]) == n and one.summary["n"] == n
     assert set(one.summary) == set(planted().summary)
     json.dumps(one.summary, allow_nan=False)

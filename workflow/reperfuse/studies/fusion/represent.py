@@ -13,8 +13,8 @@ from reperfuse.evaluation.inputs import Floats
 # Of eigenvalues under chance (Horn 1965; the percentile of Glorfeld 1995).
 PERCENTILE = 95
 NOTHING = 1e-12
-# Components among which the gap is sought; clusters in more dimensions are none.
-MOST = 10
+# Spreads among which the elbow is sought: a long tail would outweigh the first few.
+MOST = 30
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def represent(codes: Floats, strata: Mapping[str, Any], *, seed: int) -> Represe
     eigenvalues = singular**2 / len(x)
     real = eigenvalues > NOTHING * float(eigenvalues.max(initial=0))
     how = strata["components"]
-    if how == "gap":
-        kept = n_before_gap(eigenvalues[real])
+    if how == "elbow":
+        kept = n_before_elbow(np.sqrt(eigenvalues[real]))
     elif how == "parallel":
         kept = n_beyond_chance(eigenvalues, chance(z, draws=strata["draws"], seed=seed))
     elif how == "share":
@@ -102,16 +102,18 @@ def n_beyond_chance(eigenvalues: Floats, thresholds: Floats) -> int:
     return int(len(beyond) if beyond.all() else beyond.argmin())
 
 
-def n_before_gap(eigenvalues: Floats) -> int:
-    """Return after how many eigenvalues the next is the smallest share of the last (Ahn and Horenstein 2013).
+def n_before_elbow(spreads: Floats) -> int:
+    """Return after how many of the largest spreads (SD along components, falling) the scree bends.
 
-    The eigenvalue ratio estimator (doi 10.3982/ECTA8968), sought in the first half up to `MOST`: the last ones of few
-    patients fall steeply without a reason. Of fewer than four all are taken.
+    Profile likelihood (Zhu and Ghodsi 2006, doi 10.1016/j.csda.2005.09.010): of all ways to part the first `MOST`
+    into larger and smaller, that under which both are closest to their means. The spreads take the place of their
+    squares, among which one large component hides the next. Of fewer than four all are kept.
     """
-    last = min(MOST, len(eigenvalues) // 2)
-    if last < 2:
-        return len(eigenvalues)
-    return int((eigenvalues[:last] / eigenvalues[1 : last + 1]).argmax()) + 1
+    x = np.asarray(spreads, dtype=np.float64)[:MOST]
+    if len(x) < 4:
+        return len(x)
+    apart = [len(x[:q]) * x[:q].var() + len(x[q:]) * x[q:].var() for q in range(1, len(x))]
+    return int(np.argmin(apart)) + 1
 
 
 def upright(axes: Floats) -> Floats:
