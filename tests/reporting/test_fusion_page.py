@@ -131,6 +131,9 @@ def test_tables_show_what_the_folder_says(view: FusionView) -> None:
     first = tables.comparisons_table(view).rows[0]
     assert first[1].text.endswith("principal components of voxels") and first[0].kind == "counts"
     assert [row[1].text for row in strata.sizes_table(view).rows] == ["20", "16", "12"]
+    void = {"what": "volume_alone_ari", "configuration": "", "estimate": "1", "n": "0", "n_strata": "0"}
+    more = replace(view, stability=[*view.stability, void])
+    assert len(strata.stability_table(more).rows) == len(view.stability), "nothing was compared"
     loadings = strata.loadings_table(view).rows
     assert len(loadings) == 6 and all(sum(bool(c.text) for c in row[1:]) == 1 for row in loadings)
     known = strata.associations_table(view, "factor").rows

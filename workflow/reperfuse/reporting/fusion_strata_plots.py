@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from reperfuse.core.seeds import seed_of
 from reperfuse.reporting.fusion_plots import COLOURS
-from reperfuse.reporting.fusion_strata_tables import stable
+from reperfuse.reporting.fusion_strata_tables import compared_rows, stable
 from reperfuse.reporting.fusion_view import FusionView
 from reperfuse.reporting.pages import to_float
 from reperfuse.reporting.plots import INK, style
@@ -88,7 +88,7 @@ def _mark(stratum: str) -> dict[str, Any]:
 
 def stability(view: FusionView) -> Drawn:
     """Return the adjusted Rand index of every comparison with its interval."""
-    rows = [row for row in view.stability if to_float(row.get("estimate")) is not None]
+    rows = compared_rows(view)
     if not rows:
         return Drawn(note="No stability is drawn: there are no strata to find again.")
     with style("stability"):

@@ -10,7 +10,7 @@ from reperfuse.reporting.fusion_tables import maybe
 from reperfuse.reporting.fusion_view import FusionView
 from reperfuse.reporting.pages import to_float
 from reperfuse.reporting.study_tables import Cell, Table, cell, p_value, stacked
-from reperfuse.reporting.study_view import readable, signed, value
+from reperfuse.reporting.study_view import Rows, readable, signed, value
 
 STABLE: Mapping[str, str] = {
     "bootstrap_ari": "patients drawn again",
@@ -19,6 +19,7 @@ STABLE: Mapping[str, str] = {
     "k_means_ari": "k-means of as many",
     "final_ari": "encoder fitted on everybody",
     "adjusted_ari": "after regressing out what is adjusted for",
+    "volume_alone_ari": "groups by volume of the lesion alone",
     "other_ari": "strata of",
 }
 ANALYSES: Mapping[str, str] = {
@@ -62,10 +63,15 @@ def stability_table(view: FusionView) -> Table:
             maybe(r.get("n_strata"), 0),
             maybe(r.get("n"), 0),
         ]
-        for r in view.stability
+        for r in compared_rows(view)
     ]
     heads = ("Compared with", "ARI", "Strata there", "Comparisons or patients")
     return Table("Stability: adjusted Rand index with the strata", heads, rows)
+
+
+def compared_rows(view: FusionView) -> Rows:
+    """Return the rows of ``stability.tsv`` in which anything was compared."""
+    return [r for r in view.stability if to_float(r.get("estimate")) is not None and to_float(r.get("n"))]
 
 
 def stable(view: FusionView, row: Row) -> str:
