@@ -38,6 +38,27 @@ SEVERITY = """\
     saliency: {patients: 2, shown: 2, randomised: 1}
     statistics: {bootstrap: 20, swaps: 20}
 """
+FUSION = """\
+  fusion:
+    fewest: 4
+    contrasts: [adc, jac]
+    sizes: []
+    n_folds: 2
+    grid: {shape: [64, 64, 64], spacing_mm: [4, 4, 4]}
+    network: {widths: [2, 2, 4], code: 4, groups: 2}
+    training: {epochs: 1, batch: 4}
+    baselines: []
+    strata: {damping: [0.5], preference: [-1, 0.5], resamples: 5, draws: 20}
+    phenotypes: {variables: [memory_*, motor_function_*], draws: 20}
+    statistics: {bootstrap: 20, permutations: 20}
+"""
+# Beside `bids_dir`: the columns of which the study `fusion` makes factors.
+MEASURES = """\
+clinical:
+  columns:
+    memory_*: {kind: number, available_at: none}
+    motor_function_*: {kind: number, available_at: none}
+"""
 
 
 def write_patients(bids: Path, n: int, **changed: Any) -> None:

@@ -1,4 +1,4 @@
-"""The severity study: from lesion masks alone, with an external cohort; from trace images to where it looked."""
+"""The severity study from lesion masks alone, with an external cohort."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from reperfuse.core.tables import Row, read_table
 from tests.rules.test_outcome import write_dataset
-from tests.workspace import CONFIG as PATIENTS_CONFIG
-from tests.workspace import SEVERITY, Workspace, copy_workflow, write_patients
+from tests.workspace import Workspace, copy_workflow
 
 pytestmark = pytest.mark.slow
 
@@ -237,31 +236,3 @@ def test_a_name_that_is_none_ends_before_any_job(tmp_path: Path, old: str, new: 
     workspace = make(tmp_path)
     workspace.edit("config.yaml", old, new)
     assert said in workspace.snakemake("--dry-run", "--cores", "1", ok=False)
-
-
-# Images of the brain
-
-
-@pytest.fixture(scope="module")
-def imaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight patients from their scans to the page."""
-    workspace = Workspace(tmp_path_factory.mktemp("imaged"))
-    copy_workflow(workspace.path)
-    (workspace.path / "config.yaml").write_text(
-        PATIENTS_CONFIG + "execution: {chunks: 1, device: cpu}\nstudies:\n" + SEVERITY
-    )
-    write_patients(workspace.path / "bids", 8, seed=20)  # four of either class, nobody related
-    done = workspace.jobs("--cores", "2", "severity")
-    assert done["severity_saliency"] == done["severity_page"] == 1 and done["severity_fold"] == 2
-    return workspace.path
-
-
-def test_from_scans_to_maps_of_where_the_network_looked(imaged: Path) -> None:
-    rows = table(imaged, "saliency")
-    assert len(rows) == 2 and any(row["shown"] == "1" for row in rows)
-    assert all((imaged / "results/severity/saliency" / row["file"]).stat().st_size > 0 for row in rows)
-    assert {row["participant_id"] for row in table(imaged, "randomised")} <= {
-        row["participant_id"] for row in rows
-    }
-    assert "NaN" not in (imaged / "results/severity/summary.json").read_text()
-    assert not plan(Workspace(imaged), "severity")
