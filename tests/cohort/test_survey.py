@@ -85,6 +85,30 @@ def begin(tmp_path: Path, **studies: Any) -> list[str]:
     return (tmp_path / "out/cohort/folds-imputation.tsv").read_text().splitlines()
 
 
+def test_an_image_under_two_names_and_relatives_never_meet_on_both_sides(tmp_path: Path) -> None:
+    """Of two patients with one image the second is out; twins, who have images of their own, share a fold."""
+    for i in range(1, 9):
+        add(tmp_path, f"sub-{i}", "ADC", "trace")
+    one, other = (tmp_path / f"bids/sub-{i}/dwi/sub-{i}_ADC.nii.gz" for i in (1, 2))
+    other.write_bytes(one.read_bytes())
+    rows = [f"sub-{i}\t{'twins' if i in (3, 5, 8) else f'alone{i}'}\t{60 + i}" for i in range(1, 9)]
+    table = tmp_path / "bids/participants.tsv"
+    table.write_text("\n".join(["participant_id\tfamily\tage", *rows]) + "\n")
+
+    config = configured(tmp_path, studies={"fusion": {"contrasts": ["adc", "trace"], "n_folds": 3}})
+    found = read_survey(survey(config, requirements(config["studies"])))
+    manifest, places = read_json(found.manifests[""]), read_json(found.places["fusion"])
+    assert [fault["code"] for fault in manifest["faults"] if fault["participant_id"] == "sub-2"] == ["E124"]
+    placed = {row["participant_id"]: row["fold"] for row in places["folds"]["fusion"]["rows"]}
+    assert places["active"] == sorted(placed) and "sub-2" not in placed and len(placed) == 7
+    assert len({placed[f"sub-{i}"] for i in (3, 5, 8)}) == 1 and len(set(placed.values())) == 3
+
+    table.write_text(table.read_text().replace("\t61", "\t91"))
+    again = read_survey(survey(config, requirements(config["studies"])))
+    assert again.places == found.places, "who is in which fold says nothing of values"
+    assert again.studies["fusion"] != found.studies["fusion"]
+
+
 def test_folds_are_drawn_once_and_kept(tmp_path: Path) -> None:
     for i in range(1, 7):
         add(tmp_path, f"sub-{i}", "ADC", "trace")

@@ -188,19 +188,3 @@ def test_too_few_patients_are_told_so_and_train_nothing(workspace: Workspace) ->
 def test_a_name_that_is_none_ends_before_any_job(workspace: Workspace, old: str, new: str, said: str) -> None:
     workspace.edit("config.yaml", old, new)
     assert said in workspace.snakemake("--dry-run", "--cores", "1", ok=False)
-
-
-# Twins
-
-
-def test_twins_share_a_fold(tmp_path: Path) -> None:
-    workspace = make(tmp_path)
-    path = workspace.path / "bids/participants.tsv"
-    head, *rows = path.read_text().splitlines()
-    named = [f"{row}\t{'twins' if i in (0, 5, 7) else f'f{i}'}" for i, row in enumerate(rows)]
-    path.write_text("\n".join([f"{head}\tfamily", *named]) + "\n")
-    workspace.jobs("--dry-run", "--cores", "1", *TARGETS)
-    [places] = (workspace.path / "results/work").glob("places-fusion-*.json")
-    placed = json.loads(places.read_text())["folds"]["fusion"]["rows"]
-    assert len({row["fold"] for row in placed if row["group"] == "family-twins"}) == 1
-    assert sum(row["group"] == "family-twins" for row in placed) == 3
