@@ -187,9 +187,7 @@ class FusionAutoencoder(nn.Module):
         images = []
         for head in self.heads:
             y = x
-            for step in cast(
-                nn.Sequential, head
-            ):  # by itself: what one keeps is most of the memory of training
+            for step in cast(nn.Sequential, head):  # by itself: one alone keeps most of what training keeps
                 y = self._run(step, y)
             images.append(y)
         out = torch.cat(images, dim=1)
