@@ -2,9 +2,9 @@
 
 A 3×3×3 convolution of 96 channels on 96, group normalisation and ELU, as in the fused flow of the autoencoder of arXiv
 2303.15963: the separable block in the workflow's form, the same with PyTorch's grouped convolution, and the standard
-block, on cubes of noise; for memory nothing is claimed, for what is kept for the gradient is features, not weights; output and all gradients. Each in a process of its own, which has taken a step before; CPU
-seconds, best of the steps, and the process's peak resident set, of which PyTorch itself is what a cube of one voxel
-needs.
+block, on cubes of noise; output and all gradients. Each in a process of its own, which has taken a step before; CPU
+seconds, best of the steps, and the process's peak resident set less that with a cube of one voxel. For memory nothing
+is claimed: a step keeps features, of which separable blocks have no fewer.
 Run: python benchmarks/separable_block.py [steps]
 """
 
