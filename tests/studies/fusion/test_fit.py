@@ -298,11 +298,11 @@ def test_components_are_also_of_mirror_images_and_only_of_those_who_have_every_c
     images = np.random.default_rng(0).random((5, 1, *make.SHAPE)).astype(np.float16) * mask
 
     class Held(torch.nn.Module):
-        to_code, heads = torch.nn.Linear(2, 2), ()
+        to_code = torch.nn.Linear(2, 2)
 
     found = {}
     for mirrored in (False, True):
-        module = architecture.AroundComponents(Held(), mask, length=7, n_contrasts=1)
+        module = architecture.AroundComponents(Held(), mask, length=7, n_contrasts=1, width=4)
         module.begin(images, mask, mirrored=mirrored)
         found[mirrored] = int((module.components.abs().sum(dim=1) > 0).sum())
         mean = module.mean.numpy()
@@ -310,7 +310,7 @@ def test_components_are_also_of_mirror_images_and_only_of_those_who_have_every_c
     assert mean == pytest.approx(
         (images.mean(axis=0) / 2 + images[..., ::-1].mean(axis=0) / 2)[:, mask][0], abs=1e-3
     )
-    module = architecture.AroundComponents(Held(), mask, length=7, n_contrasts=1)
+    module = architecture.AroundComponents(Held(), mask, length=7, n_contrasts=1, width=4)
     module.begin(images[:1], mask, mirrored=True)
     assert not module.components.any() and not module.mean.any()
 

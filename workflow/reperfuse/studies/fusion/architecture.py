@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reperfuse.networks.fusion_autoencoder import FusionAutoencoder
+from reperfuse.networks.separable import SeparableConv3d
 from reperfuse.studies.fusion.baselines import VoxelPca, fit_voxel_pca
 from reperfuse.studies.fusion.names import UNET
 
@@ -33,15 +34,22 @@ def build(kind: str, network: Mapping[str, Any], n_contrasts: int, mask: Array, 
     module = FusionAutoencoder(contrasts=n_contrasts, skips=kind == UNET, **network)
     if not linear:
         return module
-    return AroundComponents(module, mask, length=module.code_length(mask.shape), n_contrasts=n_contrasts)
+    return AroundComponents(
+        module,
+        mask,
+        length=module.code_length(mask.shape),
+        n_contrasts=n_contrasts,
+        width=network["widths"][0],
+    )
 
 
 class AroundComponents(nn.Module):
     """A network whose code begins as principal components of the voxels, and whose images begin as theirs.
 
     With x the voxels in the mask, m their mean, P orthonormal components and s the standard deviations of their scores,
-    the code is z = P (x − m) + s encoder(x), and the image m + Pᵀ z + decoder(z / s). The last layers of encoder and
-    decoder begin at 0; P, m and s stay. The code keeps the order and the size of the components' variances.
+    the code is z = P (x − m) + s encoder(x), and the image y + r(y, d) with y = m + Pᵀ z and d = decoder(z / s), where r
+    is a few local convolutions. The last layers of encoder and r begin at 0; P, m and s stay. The code keeps the order
+    and the size of the components' variances, and all that the image is made from comes out of it.
 
     Parameters
     ----------
@@ -51,6 +59,8 @@ class AroundComponents(nn.Module):
         Of the code.
     n_contrasts : int
         M.
+    width : int
+        Channels of r.
     """
 
     components: Tensor
@@ -58,9 +68,20 @@ class AroundComponents(nn.Module):
     sd: Tensor
     where: Tensor
 
-    def __init__(self, network: Any, mask: Array, *, length: int, n_contrasts: int) -> None:
+    def __init__(self, network: Any, mask: Array, *, length: int, n_contrasts: int, width: int) -> None:
         super().__init__()
         self.network = network
+        self.refine = nn.Sequential(
+            nn.Conv3d(2 * n_contrasts, width, 3, padding=1),
+            nn.ELU(),
+            SeparableConv3d(width, width, stride=1),
+            nn.ELU(),
+            nn.Conv3d(width, n_contrasts, 1),
+        )
+        # What most images consist of is near 0: without norms, small weights would learn for long.
+        for layer in self.refine.modules():
+            if isinstance(layer, nn.Conv3d):
+                nn.init.kaiming_normal_(layer.weight)
         size = n_contrasts * int(mask.sum())
         self.register_buffer("components", torch.zeros(length, size))
         self.register_buffer("mean", torch.zeros(size))
@@ -69,7 +90,8 @@ class AroundComponents(nn.Module):
 
     def begin(self, images: Array, mask: Array, *, mirrored: bool) -> None:
         """Take components from training images (n, M, S, R, L), and from their mirror images where asked for."""
-        for layer in (self.network.to_code, *(head[-1].layers[-1] for head in self.network.heads)):
+        lasts: tuple[Any, ...] = (self.network.to_code, self.refine[-1])
+        for layer in lasts:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         if len(images) < 2:
@@ -85,7 +107,7 @@ class AroundComponents(nn.Module):
 
     @property
     def n_fixed(self) -> int:
-        """How many numbers the linear path has."""
+        """How many numbers of the linear path stay as they are."""
         return self.components.numel() + self.mean.numel() + self.sd.numel()
 
     def code_length(self, shape: Sequence[int]) -> int:
@@ -102,11 +124,14 @@ class AroundComponents(nn.Module):
 
     def decode(self, codes: Tensor, skips: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
         """As `FusionAutoencoder` has it."""
-        images: Tensor = self.network.decode(codes / self.sd, skips, shape)
-        values = self.mean + codes @ self.components
-        linear = torch.zeros_like(images).flatten(2)
-        linear[:, :, self.where] = values.view(*images.shape[:2], -1).to(linear.dtype)
-        return images + linear.view_as(images)
+        fine: Tensor = self.network.decode(codes / self.sd, skips, shape)
+        linear = torch.zeros_like(fine).flatten(2)
+        linear[:, :, self.where] = (
+            (self.mean + codes @ self.components).view(*fine.shape[:2], -1).to(fine.dtype)
+        )
+        linear = linear.view_as(fine)
+        images: Tensor = linear + self.refine(torch.cat([linear, fine], dim=1))
+        return images
 
     def forward(self, images: Tensor, available: Tensor | None = None) -> Tensor:
         """Return images as they come out, (B, M, S, R, L)."""
