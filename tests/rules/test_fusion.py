@@ -132,7 +132,7 @@ def test_how_strata_and_results_are_judged_trains_nothing(workspace: Workspace) 
     for old, new in (
         ("permutations: 20", "permutations: 30"),
         ("single: [age, sex", "single: [sex"),
-        ("0.5]", "0.25]"),
+        ("preference: [-1, 0.5]", "preference: [-1, 0.25]"),
     ):
         workspace.edit("config.yaml", old, new)
         assert plan(workspace) == AFTER

@@ -33,8 +33,8 @@ def prepared(
 ) -> Array:
     """Return a contrast in a unit that is the same for all patients, 0 where it was not measured.
 
-    Of `jac` it is the logarithm; of contrasts with a fixed range their own unit; others are divided by their median
-    in the brain or, with ``field_mm``, by their own smooth mean there, which takes the coil's field out.
+    Of `jac` it is the logarithm; of contrasts with a fixed range their own unit; others are divided, with
+    ``field_mm``, by their own smooth mean in the brain, which takes the coil's field out, and by their median there.
 
     Parameters
     ----------
@@ -57,10 +57,12 @@ def prepared(
     if name == JACOBIAN:
         values = np.where(known, np.log(np.maximum(values, 1e-6)), 0).astype(np.float32)
     elif is_relative(name, intensity) and known.any():
-        level: Any = np.median(values[known])
         if intensity["field_mm"]:
-            level = _smooth_mean(values, known, intensity["field_mm"], spacing_mm)[known]
-        values[known] = values[known] / np.where(level > 0, level, 1)
+            field = _smooth_mean(values, known, intensity["field_mm"], spacing_mm)[known]
+            values[known] = values[known] / np.where(field > 0, field, 1)
+        # Around a mean of 1 the median tells how much of the brain is of which tissue, which belongs to its thickness.
+        level = float(np.median(values[known]))
+        values[known] = values[known] / (level if level > 0 else 1)
     if intensity["smooth_mm"]:
         values = _smooth_mean(values, known, intensity["smooth_mm"], spacing_mm)
     return values
