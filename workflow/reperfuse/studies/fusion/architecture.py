@@ -47,9 +47,9 @@ class AroundComponents(nn.Module):
     """A network whose code begins as principal components of the voxels, and whose images begin as theirs.
 
     With x the voxels in the mask, m their mean, P orthonormal components and s the standard deviations of their scores,
-    the code is z = P (x − m) + s encoder(x), and the image y + r(y, d) with y = m + Pᵀ z and d = decoder(z / s), where r
-    is a few local convolutions. The last layers of encoder and r begin at 0; P, m and s stay. The code keeps the order
-    and the size of the components' variances, and all that the image is made from comes out of it.
+    the code is z = P (x − m) + s encoder(x), and the image y + r(y, d) with y = m + Pᵀ z and d = decoder(z / s), where
+    r is a few local convolutions. The last layers of encoder and r begin at 0; P, m and s stay. The code keeps the
+    order and the size of the components' variances, and all that the image is made from comes out of it.
 
     Parameters
     ----------
