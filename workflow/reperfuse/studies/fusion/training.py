@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -66,8 +67,8 @@ class Reconstructing:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield images, the mask as it lies in them, what is there and what of it may be seen."""
         order = np.random.default_rng(seed_of(self.seed, epoch)).permutation(len(self.images))
-        for start in range(0, len(order), self.settings["batch"]):
-            rows = order[start : start + self.settings["batch"]]
+        # Batches of nearly one size: a last one of a single patient would weigh as much as the others.
+        for rows in np.array_split(order, math.ceil(len(order) / self.settings["batch"])):
             images = torch.from_numpy(self.images[rows].astype(np.float32))
             masks = torch.from_numpy(np.broadcast_to(self.mask, (len(rows), *self.mask.shape)).copy())
             there = torch.from_numpy(self.there[rows])
