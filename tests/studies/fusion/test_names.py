@@ -111,3 +111,24 @@ def test_what_is_known_passes() -> None:
 def test_what_is_not_known_is_refused_with_the_nearest_name(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         names.check(section(**{**GOOD, **changed}), DICTIONARY, ["my_map"])
+
+
+def test_what_shapes_a_model_is_nothing_of_other_models_nor_of_how_they_are_judged() -> None:
+    asked = section(contrasts=FOUR, sizes=[2], variants={"wide": {"network": {"code": 64}}})
+    model = "adc+jac-none-3"
+    changed = [
+        {"sizes": [2, 3]}, {"sets": [["trace", "adc", "jac"]]}, {"variants": {}}, {"baselines": []},
+        {"skips": ["none"]},
+        {"phenotypes": {}}, {"statistics": {}}, {"strata": {}}, {"title_note": "x"},
+    ]  # fmt: skip
+    for one in changed:
+        assert names.shaping({**asked, **one}, model) == names.shaping(asked, model)
+    for one in ({"salt": "other"}, {"training": {"epochs": 7}}, {"grid": {}}, {"primary": "adc+jac"}):
+        assert names.shaping({**asked, **one}, model) != names.shaping(asked, model)
+    assert names.shaping(asked, "trace+adc+flair+jac-wide-1")["variants"] == asked["variants"]
+
+
+def test_networks_of_the_primary_set_are_drawn_but_not_the_one_of_everybody() -> None:
+    asked = section(contrasts=FOUR, primary="jac+adc")
+    drawn = [trial for trial in names.models(asked, [1, 2]) if names.draws(asked, trial)]
+    assert drawn == [f"adc+jac-{kind}-{fold}" for kind in ("none", "unet") for fold in (1, 2)]
