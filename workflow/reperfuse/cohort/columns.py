@@ -127,7 +127,9 @@ def _spread(
             continue
         mine = [sheet for sheet in sheets if not spec.get("table") or _is_table(sheet, spec["table"])]
         there = {_name(column): column for sheet in mine for column in sheet.columns}
-        chosen = [one for one in there if fnmatchcase(one, name) and one not in columns and one not in STANDARD]
+        chosen = [
+            one for one in there if fnmatchcase(one, name) and one not in columns and one not in STANDARD
+        ]
         found |= {one: {**spec, "column": there.get(one, one)} for one in chosen or [name]}
     return found
 
