@@ -15,6 +15,8 @@ from reperfuse.studies.fusion.baselines import VoxelPca, fit_voxel_pca
 from reperfuse.studies.fusion.names import UNET
 
 Array = np.ndarray
+# What the local convolutions see is multiplied by this: most voxels lie near 0, and they have no norms.
+LOUDER = 3.0
 
 
 def build(kind: str, network: Mapping[str, Any], n_contrasts: int, mask: Array, *, linear: bool) -> nn.Module:
@@ -47,7 +49,7 @@ class AroundComponents(nn.Module):
     """A network whose code begins as principal components of the voxels, and whose images begin as theirs.
 
     With x the voxels in the mask, m their mean, P orthonormal components and s the standard deviations of their scores,
-    the code is z = P (x − m) + s encoder(x), and the image y + r(y, d) with y = m + Pᵀ z and d = decoder(z / s), where
+    the code is z = P (x − m) + s encoder(x), the image y + r(3y, 3d) with y = m + Pᵀ z and d = decoder(z / s), where
     r is a few local convolutions. The last layers of encoder and r begin at 0; P, m and s stay. The code keeps the
     order and the size of the components' variances, and all that the image is made from comes out of it.
 
@@ -78,7 +80,6 @@ class AroundComponents(nn.Module):
             nn.ELU(),
             nn.Conv3d(width, n_contrasts, 1),
         )
-        # What most images consist of is near 0: without norms, small weights would learn for long.
         for layer in self.refine.modules():
             if isinstance(layer, nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight)
@@ -130,7 +131,7 @@ class AroundComponents(nn.Module):
             (self.mean + codes @ self.components).view(*fine.shape[:2], -1).to(fine.dtype)
         )
         linear = linear.view_as(fine)
-        images: Tensor = linear + self.refine(torch.cat([linear, fine], dim=1))
+        images: Tensor = linear + self.refine(LOUDER * torch.cat([linear, fine], dim=1))
         return images
 
     def forward(self, images: Tensor, available: Tensor | None = None) -> Tensor:
