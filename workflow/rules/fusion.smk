@@ -17,7 +17,7 @@ rule fusion_inputs:
         "../../envs/study.yaml"
     threads: 1
     resources:
-        mem_mb=memory(3000, per_patient=4),
+        mem_mb=fusion_memory,
         runtime=lambda wildcards, attempt: (10 + len(FUSION_CHUNKS[wildcards.chunk])) * attempt,
     script:
         "../../scripts/fusion_inputs.py"
@@ -49,7 +49,7 @@ rule fusion_fold:
     threads: 1  # models are what runs side by side
     resources:
         gpu=TRAINING_GPUS,
-        mem_mb=memory(6000, per_patient=20),
+        mem_mb=memory(6000, per_patient=3 * FUSION_MB),
         runtime=minutes(600, per_patient=2),
     script:
         "../../scripts/fusion_fold.py"
@@ -107,7 +107,7 @@ rule fusion_score:
         "../../envs/study.yaml"
     threads: 2
     resources:
-        mem_mb=memory(6000, per_patient=4),
+        mem_mb=memory(6000, per_patient=2 * FUSION_MB),
         runtime=minutes(60, per_patient=0.5),
     script:
         "../../scripts/fusion_score.py"

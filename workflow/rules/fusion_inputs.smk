@@ -23,6 +23,8 @@ CODED_TRIALS = [trial for trial in FUSION_TRIALS if fusion_names.parse(trial).ki
 # The pictures that are drawn: of networks of the primary set.
 DRAWN_TRIALS = [trial for trial in FUSION_TRIALS if fusion_names.draws(FUSION, trial)]
 FUSION_SHOWN = {key: FUSION[key] for key in ("contrasts", "grid", "leave_out")}
+# What the contrasts of one patient take in memory, in half precision.
+FUSION_MB = 2e-6 * len(FUSION["contrasts"]) * math.prod(FUSION["grid"]["shape"])
 FUSION_STEPS = ("prepare", "register", "normalise", "lesions")
 FUSION_STEPS += ("perfusion",) if set(FUSION["contrasts"]) & fusion_names.PERFUSED else ()
 # Everybody with enough contrasts, in chunks of this study's own.
@@ -63,6 +65,11 @@ def fusion_shown(chunk):
 def fusion_records(wildcards):
     """Records of what networks are shown, of the patients of a chunk."""
     return records_of(fusion_shown(wildcards.chunk))
+
+
+def fusion_memory(wildcards, attempt):
+    """Memory in MB for a chunk, all of whose patients are written at once."""
+    return math.ceil((3000 + 2 * FUSION_MB * len(FUSION_CHUNKS[wildcards.chunk])) * attempt)
 
 
 def fusion_inputs_of(subs):
