@@ -53,14 +53,17 @@ def test_fusion_shows_what_its_code_holds_of_each_contrast(imaged: Path) -> None
     rows = table(imaged, "fusion", "metrics-by-subject")
     assert {row["target"] for row in rows} == {"adc", "jac", "all"}
     assert {row["configuration"] for row in rows} == {"adc+jac", "adc+jac[unet]"}
-    assert len({row["participant_id"] for row in rows}) == 8
+    left_out = {row["participant_id"] for row in table(imaged, "fusion", "left-out")}
+    assert len({row["participant_id"] for row in rows} | left_out) == 8 and len(left_out) < 3
     assert any(row["cnr_original"] for row in rows), "the template's tissues are known"
     assert all(float(row["mse"]) >= 0 for row in rows)
     assert list((imaged / "results/fusion/reconstructions").iterdir())
 
 
-def test_fusion_makes_factors_of_the_tables(imaged: Path) -> None:
-    variables = {row["variable"] for row in table(imaged, "fusion", "factors")}
-    assert variables and all(name.startswith(("memory_", "motor_function_")) for name in variables)
+def test_fusion_looks_for_factors_of_the_tables(imaged: Path) -> None:
+    """Of six measures in eight patients hardly any component is beyond chance, and that is said."""
+    assert len(table(imaged, "fusion", "parallel")) == 6 and not table(
+        imaged, "fusion", "phenotypes-left-out"
+    )
     summary = json.loads((imaged / "results/fusion/summary.json").read_text())
-    assert summary["n"] == 8 and "NaN" not in json.dumps(summary)
+    assert summary["n"] >= 6 and "NaN" not in json.dumps(summary)
