@@ -48,9 +48,12 @@ def stability(
     drawn = _draws(one, groups, strata, seed)
     rows.append(_row("bootstrap_ari", [adjusted_rand(ours, labels) for labels in drawn], level))
     folds = [part.labels for source, part in one.parts.items() if source != FINAL]
-    rows.append(_row("fold_ari", [adjusted_rand(a, b) for a, b in combinations(folds, 2)], level))
+    # Two encoders that find nothing would agree perfectly.
+    compared_folds = [(a, b) for a, b in combinations(folds, 2) if max(a.max(), b.max()) > 1]
+    rows.append(_row("fold_ari", [adjusted_rand(a, b) for a, b in compared_folds], level))
     rng = np.random.default_rng(seed_of(seed, "random"))
-    chance = [adjusted_rand(ours, rng.permutation(ours)) for _ in range(strata["resamples"])]
+    n_random = strata["resamples"] if one.strata.n > 1 else 0
+    chance = [adjusted_rand(ours, rng.permutation(ours)) for _ in range(n_random)]
     rows.append(_row("random_ari", chance, level))
     if one.source != FINAL and FINAL in one.parts:
         rows.append(compared("final_ari", ours, one.parts[FINAL].labels))
