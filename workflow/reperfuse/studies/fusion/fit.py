@@ -164,7 +164,9 @@ def run_model(
         "leakage": audit.rows(),
     }
     if place.kind not in names.BASELINES:
-        done.facts["standard_equivalent"] = size.standard_equivalent
+        # What stands beside the blocks, as with a linear path, is the same in both.
+        beside = rule.n_parameters - size.n_parameters
+        done.facts["standard_equivalent"] = size.standard_equivalent + beside
         if settings["training"]["linear"]:
             done.facts["n_linear"] = rule.module.n_fixed  # type: ignore[attr-defined]
     if place.fold == names.FINAL and isinstance(rule, training.Network):
