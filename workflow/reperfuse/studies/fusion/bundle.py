@@ -60,7 +60,8 @@ class Model:
 def write_model(index: Path, model: Model | None) -> None:
     """Write a model beside an index of it; without one the index is empty.
 
-    It holds weights, ranges and the template's brain; nobody's values.
+    It holds weights, ranges and the template's brain; nobody's values, but with a linear path principal components of
+    the training images, from which images of few patients can be worked out.
 
     Parameters
     ----------
