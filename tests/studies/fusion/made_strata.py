@@ -17,7 +17,7 @@ PLANTED_FACTORS = set(PLANTED["strata"]["factors"])
 QUICK: dict[str, Any] = {
     "strata": {"components": "all", "damping": [0.7, 0.9], "preference": [-2, 0, 0.1], "resamples": 5},
     "phenotypes": {"variables": MEASURES, "draws": 50},
-    "statistics": {"permutations": 200},
+    "statistics": {"permutations": 2000},
 }
 
 

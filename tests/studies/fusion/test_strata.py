@@ -234,6 +234,21 @@ def test_the_number_of_significant_factors_has_its_level_where_nothing_differs()
     assert 0 < np.mean(rejected) <= 0.1
 
 
+def test_twins_who_share_stratum_and_scores_make_no_factor_significant():
+    rng = np.random.default_rng(6)
+    names, twins = tuple("abcdef"), np.repeat(np.arange(60), 2)
+    found_any = 0
+    for draw in range(30):
+        scores = rng.normal(size=(60, 6))[twins] + 0.2 * rng.normal(size=(120, 6))
+        one = associations.tested(
+            rng.integers(1, 4, size=60)[twins], phenotypes.Factors(names, scores, np.eye(6), names, (), ()),
+            phenotypes.Singles({}, {}, ()), analysis="plain", blocks=twins.tolist(), cells=[""] * 120,
+            statistics={"permutations": 299, "fdr": 0.05}, seed=draw,
+        )  # fmt: skip
+        found_any += bool(one.significant)
+    assert found_any <= 5  # 17 of 30 by the χ² distribution
+
+
 def test_levels_have_the_p_of_the_null_and_variables_a_rate_of_their_own():
     rng = np.random.default_rng(5)
     labels = np.repeat([1, 2], 30)

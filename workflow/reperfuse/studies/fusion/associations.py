@@ -123,7 +123,8 @@ def tested(
     if n_factors and len(h0):
         df = np.array([max(row["df"], 1) for row in first])
         drawn = stats.false_discovery_control(stats.chi2.sf(h0[:, :n_factors], df), axis=1)
-        chance = ranks.p_of(float(len(significant)), (drawn < rate).sum(axis=1).astype(float))
+        usual = stats.false_discovery_control([1.0 if row["p"] is None else row["p"] for row in first])
+        chance = ranks.p_of(float((usual < rate).sum()), (drawn < rate).sum(axis=1).astype(float))
     return Tested(tuple(first + variables), significant, chance)
 
 
@@ -181,5 +182,7 @@ def _discoveries(rows: list[Row], rate: float) -> None:
     """Fill in q and what is significant."""
     known = [row for row in rows if row["p"] is not None]
     if known:
-        for row, q in zip(known, stats.false_discovery_control([row["p"] for row in known]), strict=True):
+        # Of relatives the χ² distribution takes each for a patient of its own; the permutation does not.
+        values = [row["p"] if row["p_permutation"] is None else row["p_permutation"] for row in known]
+        for row, q in zip(known, stats.false_discovery_control(values), strict=True):
             row |= {"q": float(q), "significant": int(q < rate)}
