@@ -8,7 +8,7 @@ import pytest
 
 from reperfuse.core.tables import write_table
 from reperfuse.evaluation.partition import adjusted_rand
-from reperfuse.studies.fusion import associations, phenotypes, strata
+from reperfuse.studies.fusion import associations, clusters, phenotypes, strata
 from tests.studies.fusion.made_strata import PLANTED_FACTORS, Made, section
 
 MADE = Made(200)
@@ -168,11 +168,25 @@ def test_few_patients_are_no_defect(n):
     json.dumps(one.summary, allow_nan=False)
 
 
-def test_a_fold_without_strata_takes_no_part_in_the_consensus():
+def test_to_an_encoder_without_strata_everybody_is_together():
     codes = MADE.codes(2, noise=0.2) | {"fold-3": np.ones((200, 2))}
-    one = found(codes, strata={"resamples": 0}, statistics={"permutations": 0})
+    one = found(codes, strata={"resamples": 2}, statistics={"permutations": 0})
     assert one.summary["encoders"] == 2 and "2 of 3 encoders" in one.summary["words"][0]
     assert adjusted_rand(MADE.truth, labels(one)) > 0.6
+    assert rows("stability", one, what="bootstrap_ari")[0]["n"] == 2
+    settings = section()["strata"]
+    similarity = clusters.clustered(codes, settings, seed=1).similarity
+    assert similarity.min() == pytest.approx(1 / 3)
+    assert similarity.max() == 1
+
+
+def test_where_fewer_than_half_of_the_encoders_find_strata_there_are_none():
+    codes = MADE.codes(1, noise=0.2) | {f"fold-{k}": np.ones((200, 2)) for k in (2, 3)}
+    one = found(codes, statistics={"permutations": 0})
+    assert one.summary["n_strata"] == 1 and not rows("associations", one)
+    assert one.summary["words"] == [
+        "No strata were found: 1 of 3 encoders found any, fewer than half, so nothing was tested."
+    ]
 
 
 def test_one_encoder_gives_the_strata_where_asked_or_where_there_is_no_other():

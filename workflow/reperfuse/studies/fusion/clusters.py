@@ -45,7 +45,7 @@ class Clustered:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The encoders that make the consensus: those in which anything was found."""
+        """The encoders in which anything was found; of the others everybody is together in the consensus."""
         if self.source != CONSENSUS:
             return (self.source,)
         return tuple(name for name, one in self.parts.items() if name != FINAL and one.n > 1)
@@ -56,8 +56,9 @@ def clustered(codes: Codes, strata: Mapping[str, Any], *, seed: int) -> Clustere
 
     Embeddings of different encoders are never put together. For ``consensus`` every fold's encoder gives a partition
     of everybody, and how often two patients are together is the similarity that is clustered again (evidence
-    accumulation, Fred and Jain 2005, doi 10.1109/TPAMI.2005.113). With fewer than two such encoders, or for ``final``,
-    strata are those of one encoder.
+    accumulation, Fred and Jain 2005, doi 10.1109/TPAMI.2005.113). An encoder that finds no strata says that everybody
+    is together, and where fewer than half find any, there are none. With fewer than two encoders, or for ``final``,
+    strata are those of one.
 
     Parameters
     ----------
@@ -81,9 +82,10 @@ def clustered(codes: Codes, strata: Mapping[str, Any], *, seed: int) -> Clustere
         parts[source] = best(similarities[source], strata, seed=seed)
     folds = [source for source in codes if source != FINAL]
     if strata["of"] == CONSENSUS and len(folds) > 1:
-        found = [parts[source].labels for source in folds if parts[source].n > 1]
+        n_found = sum(parts[source].n > 1 for source in folds)
         n = len(next(iter(points.values())))
-        together = partition.co_assignment(found) if found else np.ones((n, n))
+        enough = 2 * n_found >= len(folds)
+        together = partition.co_assignment([parts[s].labels for s in folds]) if enough else np.ones((n, n))
         return Clustered(CONSENSUS, best(together, strata, seed=seed), together, parts, points, similarities)
     source = FINAL if FINAL in codes else folds[0]
     return Clustered(source, parts[source], similarities[source], parts, points, similarities)
@@ -116,7 +118,8 @@ def again(one: Clustered, chosen: Labels, *, max_iter: int, seed: int) -> Labels
         ]
         if not found:
             return None
-        return _repeated(partition.co_assignment(found), one.strata, chosen, max_iter, seed)
+        none = [part.labels for source, part in one.parts.items() if source != FINAL and part.n < 2]
+        return _repeated(partition.co_assignment([*found, *none]), one.strata, chosen, max_iter, seed)
     return _repeated(one.similarity, one.strata, chosen, max_iter, seed)
 
 

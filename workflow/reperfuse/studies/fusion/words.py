@@ -98,6 +98,12 @@ def _strata(one: Clustered, counts: Mapping[int, int], values: Sequence[float]) 
     if setting is None:
         why = Counter(str(row["why"]) for row in one.strata.tried).most_common(1)
         reason = f" ({why[0][0]})" if why else ""
+        n_encoders = sum(source != FINAL for source in one.parts)
+        if one.source == CONSENSUS and 0 < 2 * len(one.members) < n_encoders:
+            return (
+                f"No strata were found: {len(one.members)} of {n_encoders} encoders found any, fewer than half, "
+                "so nothing was tested."
+            )
         return (
             f"No strata were found: no setting of affinity propagation gave two clusters that count{reason}, "
             "so nothing was tested."
