@@ -93,7 +93,7 @@ def chunk_inputs(
 
 def read_inputs(paths: Iterable[str | Path], kind: Literal["image", "cells"]) -> dict[str, Array]:
     """Return participant_id → array of what chunks have written; markers are passed over."""
-    return {who: found[kind] for who, found in read_arrays(paths).items() if kind in found}
+    return {who: found[kind] for who, found in read_arrays(paths, only={kind}).items()}
 
 
 def write_inputs(path: str | Path, arrays: Mapping[str, Array]) -> None:
