@@ -28,6 +28,7 @@ SECTION: dict[str, Any] = {
     "variants": {"half": {"network": {"code": 16}}},
     "title_note": STAMP,
     "salt": "reperfuse",
+    "intensity": {"smooth_mm": 0},
     "phenotypes": {"loading": 0.4},
     "grid": {"shape": [64, 64, 64], "spacing_mm": [4, 4, 4]},
     "statistics": {"level": 0.95, "bootstrap": 50, "fdr": 0.05, "mse_flags": [0.04, 0.1], "cnr_drop": 0.1},

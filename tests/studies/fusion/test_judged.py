@@ -13,7 +13,7 @@ from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.reported import Reported
 from reperfuse.studies.fusion import judge, names
 from reperfuse.studies.fusion.report import COLUMNS, Judged
-from reperfuse.studies.fusion.summary import beside_paper
+from reperfuse.studies.fusion.summary import beside_paper, in_paper, notices
 from tests.studies.fusion.fusion_samples import (
     BAD,
     FOLDS,
@@ -186,7 +186,38 @@ def test_the_papers_numbers_stand_beside_ours(found: Judged) -> None:
     assert {row["ours_configuration"].partition("[")[2] for row in low + high} == {"", "unet]"}
     lowest = min(value(found, "mse", one) for one in ("trace+adc", "trace+jac", "adc+jac"))
     assert lowest in [row["ours"] for row in low] and lowest not in [row["ours"] for row in high]
+    assert {row["paper"] for row in low + high} == {"0.02–0.038"}
     assert ours(configuration="jac+ndi") == [None, None]
+
+
+def test_metrics_have_the_papers_value_of_the_same_measure(found: Judged) -> None:
+    told = {
+        (row["configuration"], row["target"], row["metric"])
+        for row in rows_of(found, "metrics")
+        if row.get("paper")
+    }
+    pairs = {f"{one}{kind}" for one in ("trace+adc", "trace+jac", "adc+jac") for kind in ("", "[unet]")}
+    assert told == {(one, "all", "mse") for one in pairs}
+    limits = [
+        Reported("jac+adc", metric, "fold_mean", "at most", value, "", "made up", True)
+        for metric, value in (("mse", "0.02"), ("cnr_loss", "0.05"))
+    ]
+    of = in_paper(limits)
+    assert of("all", "adc+jac[unet]", "mse") == "≤ 0.02" and of("all", "adc+jac", "cnr_change") == "≥ −0.05"
+    assert not of("adc", "adc+jac", "mse") and not of("all", "adc+jac[voxel_pca]", "mse")
+
+
+def test_smoothing_is_said_before_the_numbers() -> None:
+    smoothed = {**SECTION, "intensity": {**SECTION["intensity"], "smooth_mm": 3}}
+    (said,) = set(notices(smoothed, models(), {}, [])) - set(notices(SECTION, models(), {}, []))
+    assert "SD 3 mm" in said and "CNR are of smoothed images" in said
+
+
+def test_the_change_of_cnr_of_the_mean_embedding_stands_beside(found: Judged, raw: pd.DataFrame) -> None:
+    mine = held(raw, PRIMARY, "mean_code")
+    sums = mine[mine.contrast == "adc"].groupby("fold")[["cnr_original", "cnr_reconstructed"]].sum()
+    wanted = (sums.cnr_reconstructed / sums.cnr_original - 1).mean()
+    assert value(found, "mean_code_cnr_change", target="adc") == pytest.approx(wanted, rel=1e-4)
 
 
 def test_a_loss_is_a_negative_change(found: Judged) -> None:

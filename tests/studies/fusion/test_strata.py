@@ -189,6 +189,15 @@ def test_where_fewer_than_half_of_the_encoders_find_strata_there_are_none():
     ]
 
 
+def test_what_cannot_be_regressed_out_is_named():
+    quick = {"strata": {"resamples": 0}, "statistics": {"permutations": 0}}
+    one = found(MADE.codes(1, noise=0.2), phenotypes={"adjust": ["age", "brain_ml"]}, **quick)
+    assert one.summary["adjusted_for"] == ["age"]
+    assert "Could not be regressed out: brain_ml (nobody has it)." in one.summary["words"]
+    (row,) = rows("phenotypes-left-out", one, variable="brain_ml")
+    assert row["why"] == "not regressed out: nobody has it" and row["missing"] == 1
+
+
 def test_one_encoder_gives_the_strata_where_asked_or_where_there_is_no_other():
     codes = MADE.codes(2, noise=0.2)
     quick = {"statistics": {"permutations": 0}}

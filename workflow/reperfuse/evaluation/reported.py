@@ -28,7 +28,8 @@ class Reported:
     kind : {"value", "at most"}
         Whether the number is the value or an upper bound.
     value, spread : str
-        As printed, so that no digit is lost or made up; the spread is the SD over folds, empty where unknown.
+        As printed, so that no digit is lost or made up, a range with a dash; the spread is the SD over folds, empty where
+        unknown.
     source : str
         Where it was read.
     certain : bool
@@ -128,7 +129,7 @@ def _check(name: str, rows: Sequence[dict[str, str]]) -> None:
                 f"{name}, line {line}: kind {row['kind']!r}, certain {row['certain']!r}, or a row that is "
                 f"there twice; expected kind {' or '.join(KINDS)}, certain 0 or 1, and each row once."
             )
-        for text in filter(None, (row["value"], row["spread"])):
+        for text in filter(None, (*row["value"].split("–"), row["spread"])):
             if not text.replace(".", "", 1).isdigit():
                 raise ConfigError(f"{name}, line {line}: {text!r} is no number.")
         if not row["value"] or not row["source"]:

@@ -17,6 +17,7 @@ MEASURES: Mapping[str, tuple[str, int]] = {
     "mse": ("MSE", 4),
     "norm_diff": ("Normalised difference", 3),
     "cnr_change": ("Change of CNR", 3),
+    "mean_code_cnr_change": ("Change of CNR, mean embedding", 3),
     "generalisation_gap": ("Generalisation gap", 4),
     "shuffled_ratio": ("Error with another's embedding, ratio", 2),
 }

@@ -21,7 +21,8 @@ WORDS: Mapping[str, str] = {
     "of the patient that the mean does not; 1, everything.",
     "normalised difference": "Σ|x − x̂| / Σ|x|.",
     "CNR": "contrast to noise, |μ₁ − μ₂| / √(σ₁² + σ₂²), of grey and white matter, or of the lesion and its mirror "
-    "image; only of contrasts whose originals tell these apart.",
+    "image; only of contrasts whose originals tell these apart. To leave noise out raises it, and so does every average: "
+    "the mean image may have more than any original, and a gain says nothing about fidelity.",
     "generalisation gap": "MSE of held-out patients − MSE of the patients that the network was fitted on.",
     "shuffled": "another held-out patient's embedding is decoded in place of the patient's own.",
     "principal components of voxels": "the same number of numbers by principal components, without a network.",
@@ -61,7 +62,8 @@ READINGS: Mapping[str, Sequence[str]] = {
         "Each dot is a patient, on the first two principal components of the embedding; strata were made from more of "
         "them, so that they may overlap here. Numbered by size.",
         "Stability: patients drawn again, other encoders, random strata of the same sizes, k-means of as many. Near 1, "
-        "the strata are found again; near the random ones, they are not to be relied on.",
+        "the strata are found again; near the random ones, they are not to be relied on. Encoders, damping and preference "
+        "stay what they were when patients are drawn again: what another training or choice adds is not in it.",
     ),
     "phenotypes": (
         "A factor is told apart by the strata if q is below the false discovery rate. p by permutation: strata are "
@@ -71,7 +73,8 @@ READINGS: Mapping[str, Sequence[str]] = {
     ),
     "training": ("Mean over folds of the loss of training patients.",),
     "others": (
-        "The final encoder, fitted on everybody, is applied as it is; the stratum is that of the nearest exemplar. "
+        "The final encoder, fitted on everybody, is applied as it is; the stratum is that of the nearest medoid, "
+        "the member who is closest to all others of the stratum. "
         "“Beyond”: farther from it than any patient of that stratum, so that it need not be of any.",
     ),
     "assumptions": ("Another reasonable choice of these values could give other results.",),
@@ -83,6 +86,8 @@ LIMITS: Sequence[str] = (
     "is not told by their number. See the stability.",
     "Encoders of different folds have spaces of their own and are never pooled; the embedding of the final encoder is "
     "of patients that it was fitted on.",
+    "Where settings of the network were chosen on patients of the same cohort, errors of held-out patients and what is "
+    "gained over a baseline are too favourable.",
     "Associations of strata and phenotypes are exploratory, and of one cohort.",
     "What the paper does not state is assumed; a difference from its numbers is no refutation.",
     "Strata must not guide treatment.",

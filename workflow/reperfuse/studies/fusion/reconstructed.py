@@ -119,22 +119,28 @@ def of_fold(mine: Sequence[Error]) -> dict[str, float | None]:
     -----
     ``r2`` and ``cnr_change`` are ratios of sums over patients, since ratios of single patients have no mean to rely
     on where the denominator is small. ``shuffled_ratio`` is the error from another patient's embedding over that
-    from one's own: near 1, the embedding says nothing of the patient.
+    from one's own: near 1, the embedding says nothing of the patient. ``mean_code_cnr_change`` is the change of CNR
+    in what the mean embedding gives, which holds nobody: averaging alone raises CNR.
     """
     held = [one for one in mine if one.held_out and one.code == OWN]
     trained = [one.mse for one in mine if not one.held_out and one.code == OWN]
     mse = fmean(one.mse for one in held)
-    known = [one.cnr for one in held if one.cnr]
     parts = [one.norm_diff for one in held if one.norm_diff is not None]
     return {
         "mse": mse,
         "r2": explained(held),
         "norm_diff": fmean(parts) if parts else None,
-        "cnr_change": sum(after for _, after in known) / sum(b for b, _ in known) - 1 if known else None,
+        "cnr_change": _cnr_change(held),
         "generalisation_gap": mse - fmean(trained) if trained else None,
         "shuffled_ratio": _ratio(mine, SHUFFLED, held),
         "mean_code_ratio": _ratio(mine, MEAN_CODE, held),
+        "mean_code_cnr_change": _cnr_change(one for one in mine if one.held_out and one.code == MEAN_CODE),
     }
+
+
+def _cnr_change(mine: Iterable[Error]) -> float | None:
+    known = [one.cnr for one in mine if one.cnr]
+    return sum(after for _, after in known) / sum(before for before, _ in known) - 1 if known else None
 
 
 def _ratio(mine: Sequence[Error], code: str, held: Sequence[Error]) -> float | None:

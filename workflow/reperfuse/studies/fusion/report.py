@@ -63,7 +63,7 @@ def judged(
     statistics, level = section["statistics"], section["statistics"]["level"]
     primary = primary_of(section).name
     placed = manifest["folds"][trials.STUDY]["rows"]
-    metrics, by_fold = judge.measured(found, lambda *_: "", level=level)
+    metrics, by_fold = judge.measured(found, summary.in_paper(paper.entries), level=level)
     subjects = judge.by_subject(found)
     made: dict[str, list[Row]] = {
         "metrics": metrics,

@@ -33,6 +33,8 @@ def stability(
 ) -> Stability:
     """Resample patients and cluster again, and compare what else gives a partition.
 
+    Encoders, damping and preference stay what they were: what another training or choice adds is not in it.
+
     Parameters
     ----------
     one : Clustered

@@ -111,13 +111,13 @@ def found(
     ours = one.strata.labels
     analyses: dict[str, Tested] = {}
     sizes: dict[str, int] = {}
-    adjusted_for: tuple[str, ...] = ()
+    covariates, adjusted_for, unknown = phenotypes.covariates(
+        section["phenotypes"]["adjust"], ids, clinical, facts
+    )
+    not_adjusted = [{**row, "why": f"not regressed out: {row['why']}"} for row in unknown]
     pairs: list[Row] = []
     if one.strata.n > 1:
         blocks, cells = associations.blocks_of(section["phenotypes"]["within"], ids, clinical, groups)
-        covariates, adjusted_for, _ = phenotypes.covariates(
-            section["phenotypes"]["adjust"], ids, clinical, facts
-        )
         partitions = {"plain": ours}
         if adjusted_for:
             rest = clustered({k: residuals(c, covariates) for k, c in codes.items()}, settings, seed=seed)
@@ -138,7 +138,7 @@ def found(
         pairs = associations.pairs(ours, factors, singles, analyses["plain"].rows)
     rows += stability.others_compared(ids, ours, others, settings, seed=seed)
     strata = _strata(one, ids, session_ids, steady.of_patients)
-    summary = words.summary(one, strata, rows, analyses, sizes, factors, adjusted_for, section)
+    summary = words.summary(one, strata, rows, analyses, sizes, factors, adjusted_for, unknown, section)
     tables = {
         "strata": strata,
         "strata-grid": grid,
@@ -155,7 +155,7 @@ def found(
         "parallel": list(factors.parallel),
         "associations": [row for tests in analyses.values() for row in tests.rows],
         "posthoc": pairs,
-        "phenotypes-left-out": [*factors.left_out, *singles.left_out],
+        "phenotypes-left-out": [*factors.left_out, *singles.left_out, *not_adjusted],
         "map2d": _map(one, codes, ids),
     }
     columns["factor-scores"] += factors.names
@@ -172,9 +172,10 @@ def assigned(
     *,
     seed: int,
 ) -> list[Row]:
-    """Return the stratum of patients who had no part in it: that of the nearest exemplar in the final encoder's space.
+    """Return the stratum of patients who had no part in it: that of the nearest medoid in the final encoder's space.
 
-    The exemplar of a stratum there is the member who is closest to all others; the space is that of the cohort and is
+    The medoid of a stratum is the member who is closest there to all others, which need not be the exemplar that
+    affinity propagation chose, of the consensus least of all; the space is that of the cohort and is
     not fitted again.
 
     Parameters
@@ -195,7 +196,7 @@ def assigned(
     Returns
     -------
     list of dict
-        participant_id, stratum, distance, beyond: 1 where it is farther than any member is from the exemplar.
+        participant_id, stratum, distance, beyond: 1 where it is farther than any member is from the medoid.
     """
     if not len(new_ids):
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reperfuse.evaluation.reported import Reported
@@ -17,6 +17,9 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 }
 ACRONYMS = ("adc", "flair", "gre", "jac", "fa", "ndi", "cbf", "cbv", "mtt")
 PAIRS = "pairs"
+Best = Callable[..., Row]
+# The paper gives a range over its pairs; both ends of ours stand beside it.
+ENDS: Mapping[str, Best] = {"lowest pair": min, "highest pair": max}
 PAPER_LIKE = "with skips, whose error does not measure the embedding"
 HELD = "decoded from the embedding alone"
 COUNTED = {"n_factors": "n_factors", "n_strata": "n_strata", "n_significant": "n_significant"}
@@ -79,8 +82,7 @@ def beside_paper(
     costs = {row["configuration"]: row for row in parameters}
     rows: list[Row] = []
     for one in paper:
-        which = one.estimator if one.configuration == PAIRS else one.configuration
-        head: Row = {"quantity": one.metric, "configuration": which, "paper": one.text}
+        head: Row = {"quantity": one.metric, "configuration": one.configuration, "paper": one.text}
         head |= {"certain": int(one.certain), "source": one.source, "ours_configuration": primary}
         if one.metric in COUNTED:
             rows.append({**head, "ours": strata.get(COUNTED[one.metric])})
@@ -91,13 +93,44 @@ def beside_paper(
         elif one.metric in ("code_length", "compression"):
             rows.append({**head, "ours": costs.get(primary, {}).get(one.metric)})
         else:
-            found = [_measured(one, suffix, means, sizes, primary) for suffix in ("[unet]", "")]
-            rows += [{**head, **mine} for mine in found if mine] or [{**head, "ours_configuration": None}]
+            for end, best in ENDS.items() if one.configuration == PAIRS else [(one.configuration, min)]:
+                found = [_measured(one, suffix, best, means, sizes, primary) for suffix in ("[unet]", "")]
+                shown = [mine for mine in found if mine] or [{"ours_configuration": None}]
+                rows += [{**head, "configuration": end, **mine} for mine in shown]
     return rows
 
 
+def in_paper(paper: Iterable[Reported]) -> Callable[[str, str, str], str]:
+    """Return what gives the paper's number of a target, configuration and metric for ``metrics.tsv``, or nothing.
+
+    Its errors are of all contrasts of a set; whether its networks had skips is not told apart, so that both have it.
+    Of a pair that it does not name, the range over its pairs.
+    """
+    known = list(paper)
+
+    def of(target: str, configuration: str, metric: str) -> str:
+        contrasts, kind = configuration.partition("[")[0].split("+"), _kind(configuration)
+        if target != ALL or kind not in ("", "[unet]"):
+            return ""
+        for one in known:
+            if set(one.configuration.split("+")) == set(contrasts):
+                if one.metric == metric:
+                    return one.text
+                if (one.metric, metric, one.kind) == ("cnr_loss", "cnr_change", "at most"):
+                    return one.text.replace("≤ ", "≥ −")
+        pair = (one.text for one in known if (one.configuration, one.metric) == (PAIRS, metric))
+        return next(pair, "") if len(contrasts) == 2 else ""
+
+    return of
+
+
 def _measured(
-    one: Reported, suffix: str, means: Mapping[tuple[str, str], Row], sizes: Mapping[str, int], primary: str
+    one: Reported,
+    suffix: str,
+    best_of: Best,
+    means: Mapping[tuple[str, str], Row],
+    sizes: Mapping[str, int],
+    primary: str,
 ) -> Row:
     """Return our error of the pairs that the paper's row names; of all contrasts where none was fused in pairs."""
     note = PAPER_LIKE if suffix else HELD
@@ -112,8 +145,7 @@ def _measured(
     known = [means[name, metric] for name in names if (name, metric) in means]
     if not known:
         return {}
-    of_end = {"highest pair": max}
-    best = of_end.get(one.estimator, min)(known, key=lambda row: row["estimate"])
+    best = best_of(known, key=lambda row: row["estimate"])
     limits = [best["ci_low"], best["ci_high"]][::sign]
     low, high = (None if limit is None else sign * limit for limit in limits)
     found: Row = {"ours": sign * best["estimate"], "ci_low": low, "ci_high": high, "note": note}
@@ -133,6 +165,11 @@ def notices(
         found.append(
             f"There is one contrast alone ({section['contrasts'][0]}): no fusion is tested by these data, only the "
             "network, the strata and what they mean."
+        )
+    if smooth := section["intensity"]["smooth_mm"]:
+        found.append(
+            f"Every image was smoothed first (SD {smooth:g} mm): R², MSE and CNR are of smoothed images, originals and "
+            "reconstructions alike, and say nothing of finer detail."
         )
     missing = not_fitted(models)
     for why in dict.fromkeys(missing.values()):

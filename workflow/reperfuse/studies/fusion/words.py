@@ -29,6 +29,7 @@ def summary(
     sizes: Mapping[str, int],
     factors: Factors,
     adjusted_for: Sequence[str],
+    unknown: Sequence[Row],
     section: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the numbers that other pages quote, and sentences for them.
@@ -45,6 +46,8 @@ def summary(
     factors : Factors
     adjusted_for : sequence of str
         What was regressed out.
+    unknown : sequence of mapping
+        What could not be: variable, why.
     section : mapping
         ``studies.fusion``.
     """
@@ -72,7 +75,7 @@ def summary(
         "silhouette": float(np.mean(values)) if values else None,
         "consensus_share": float(np.mean(share)) if share else None,
         "settings": {} if setting is None else {"damping": setting.damping, "preference": setting.preference},
-        "adjusted_for": list(adjusted_for),
+        "adjusted_for": list(adjusted_for) if "adjusted" in analyses else [],
         "n_factors": len(factors.names),
         "n_significant": len(plain.significant) if plain else None,
         "p_n_significant": plain.p_n_significant if plain else None,
@@ -81,6 +84,7 @@ def summary(
             _strata(one, counts, values),
             *_stable(stability),
             *(row["words"] for row in found.values()),
+            *_not_adjusted(unknown if analyses else ()),
         ],
     }
 
@@ -134,6 +138,11 @@ def _stable(stability: Sequence[Row]) -> list[str]:
     if "fold_ari" in of:
         said += f"; any two encoders agree to {of['fold_ari']['estimate']:.2f}"
     return [said + "."]
+
+
+def _not_adjusted(unknown: Sequence[Row]) -> list[str]:
+    told = "; ".join(f"{row['variable']} ({row['why']})" for row in unknown)
+    return [f"Could not be regressed out: {told}."] if told else []
 
 
 def _tests(
