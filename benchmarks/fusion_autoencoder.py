@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import torch
@@ -75,7 +76,7 @@ def free_gb() -> float:
 
 def memory(shape: Sequence[int]) -> Measured:
     """Return the peak of a training step with checkpointing; without, the peer, only on the default grid."""
-    size, told = max(shape), TIMES.join(map(str, shape))
+    size, told = prod(shape), TIMES.join(map(str, shape))
     name, of = "peak memory of a training step, two contrasts, checkpointing", f"voxels ({told})"
     if shape == PAPER and free_gb() < FREE_GB:
         why = f"fewer than {FREE_GB} GB were free"
