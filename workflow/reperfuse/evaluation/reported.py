@@ -28,8 +28,8 @@ class Reported:
     kind : {"value", "at most"}
         Whether the number is the value or an upper bound.
     value, spread : str
-        As printed, so that no digit is lost or made up, a range with a dash; the spread is the SD over folds, empty where
-        unknown.
+        As printed, so that no digit is lost or made up, a range with a dash; the spread is the SD over folds,
+        empty where unknown.
     source : str
         Where it was read.
     certain : bool

@@ -21,8 +21,8 @@ WORDS: Mapping[str, str] = {
     "of the patient that the mean does not; 1, everything.",
     "normalised difference": "Σ|x − x̂| / Σ|x|.",
     "CNR": "contrast to noise, |μ₁ − μ₂| / √(σ₁² + σ₂²), of grey and white matter, or of the lesion and its mirror "
-    "image; only of contrasts whose originals tell these apart. To leave noise out raises it, and so does every average: "
-    "the mean image may have more than any original, and a gain says nothing about fidelity.",
+    "image; only of contrasts whose originals tell these apart. To leave noise out raises it, and so does every "
+    "average: the mean image may have more than any original, and a gain says nothing about fidelity.",
     "generalisation gap": "MSE of held-out patients − MSE of the patients that the network was fitted on.",
     "shuffled": "another held-out patient's embedding is decoded in place of the patient's own.",
     "principal components of voxels": "the same number of numbers by principal components, without a network.",
@@ -62,8 +62,9 @@ READINGS: Mapping[str, Sequence[str]] = {
         "Each dot is a patient, on the first two principal components of the embedding; strata were made from more of "
         "them, so that they may overlap here. Numbered by size.",
         "Stability: patients drawn again, other encoders, random strata of the same sizes, k-means of as many. Near 1, "
-        "the strata are found again; near the random ones, they are not to be relied on. Encoders, damping and preference "
-        "stay what they were when patients are drawn again: what another training or choice adds is not in it.",
+        "the strata are found again; near the random ones, they are not to be relied on. Encoders, damping and "
+        "preference stay what they were when patients are drawn again: what another training or "
+        "choice adds is not in it.",
     ),
     "phenotypes": (
         "A factor is told apart by the strata if q is below the false discovery rate. p by permutation: strata are "
