@@ -43,7 +43,8 @@ def test_every_subset_once_in_the_order_of_the_contrasts(
 
 
 def test_baselines_and_variants_are_of_the_primary_set_alone() -> None:
-    asked = section(contrasts=FOUR[:3], baselines=["voxel_pca"], variants={"code8": {"network": {"code": 8}}})
+    variants = {"code8": {"network": {"code": 8}}}
+    asked = section(contrasts=FOUR[:3], sizes=[2], baselines=["voxel_pca"], variants=variants)
     found = [one.name for one in names.systems(asked)]
     last = "trace+adc+flair"
     assert found[:3] == ["trace+adc", "trace+adc[unet]", "trace+flair"]
