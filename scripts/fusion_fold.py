@@ -27,7 +27,7 @@ with job:
     )  # fmt: skip
     write_table(out.reconstruction, done.rows, fit.COLUMNS)
     embedded.write_codes(out.embeddings, done.codes)
-    inputs.write_inputs(out.drawn, done.shown if section["draws"] else {})
+    inputs.write_inputs(out.drawn, done.shown)
     bundle.write_model(Path(out.model), done.model)
     job.facts.update(done.facts)
     shutil.rmtree(state, ignore_errors=True)  # of no use beside the results

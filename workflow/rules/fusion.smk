@@ -100,7 +100,7 @@ rule fusion_score:
     benchmark:
         out("benchmarks/fusion_score.tsv")
     params:
-        cfg=FUSION_GROUPED | {"grid": FUSION["grid"], "training": FUSION["training"]},
+        cfg=FUSION_OTHERS,
         code=code("fusion_score", "study"),
         src=[Path(MANIFESTS[name]).name for name in ["", *EXTERNAL]],
     conda:

@@ -36,12 +36,13 @@ SHOWN_TO_FUSION = [
 ]
 FUSION_CHUNKS = chunked(SHOWN_TO_FUSION, set(FUSED))
 NOT_FUSED = sorted(set(SHOWN_TO_FUSION) - set(FUSED))
-# What strata follow from, beside the codes.
-FUSION_GROUPED = {
-    key: value
-    for key, value in FUSION.items()
-    if key not in ("grid", "intensity", "leave_out", "title_note", "frozen_folds", "network", "training")
+# What strata follow from, beside the codes: not by how much a reconstruction must fail to be flagged.
+FUSION_GROUPED = {key: FUSION[key] for key in ("contrasts", "primary", "salt", "strata", "phenotypes")}
+FUSION_GROUPED["statistics"] = {
+    key: value for key, value in FUSION["statistics"].items() if key not in ("mse_flags", "cnr_drop")
 }
+# What the strata of others follow from, beside the frozen model.
+FUSION_OTHERS = {key: FUSION[key] for key in ("contrasts", "minimum", "grid", "salt", "strata")}
 FUSION_ASSUMED = {
     key.removeprefix("studies.fusion."): value
     for key, value in PLAN["assumed"].items()

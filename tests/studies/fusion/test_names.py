@@ -99,6 +99,10 @@ def test_what_is_known_passes() -> None:
             {"variants": {"a": {"training": {"linear": True}, "network": {"output": "sigmoid"}}}},
             "exclude each other",
         ),
+        ({"primary": "adc+adc"}, "adc\\+adc; name each contrast once"),
+        ({"statistics": {"mse_flags": [0.1, 0.04]}}, r"mse_flags` is \[0.1, 0.04\]; expected the lower"),
+        ({"variants": {"a": {"network": {"code": 0}}}}, r"(?s)variants.a`: .*network.code` is 0; expected at least 1"),
+        ({"variants": {"a": {"training": {"flip": 3}}}}, r"(?s)variants.a`: .*training.flip` is 3; expected boolean"),
         ({"variants": {"unet": {}}}, "cannot be named so"),
         ({"variants": {"a-b": {}}}, "cannot be named so"),
         ({"variants": {"a": {"network": 3}}}, "expected what differs"),
@@ -120,11 +124,11 @@ def test_what_shapes_a_model_is_nothing_of_other_models_nor_of_how_they_are_judg
     changed = [
         {"sizes": [2, 3]}, {"sets": [["trace", "adc", "jac"]]}, {"variants": {}}, {"baselines": []},
         {"skips": ["none"]},
-        {"phenotypes": {}}, {"statistics": {}}, {"strata": {}}, {"title_note": "x"},
+        {"phenotypes": {}}, {"statistics": {}}, {"strata": {}}, {"title_note": "x"}, {"primary": "adc+jac"},
     ]  # fmt: skip
     for one in changed:
         assert names.shaping({**asked, **one}, model) == names.shaping(asked, model)
-    for one in ({"salt": "other"}, {"training": {"epochs": 7}}, {"grid": {}}, {"primary": "adc+jac"}):
+    for one in ({"salt": "other"}, {"training": {"epochs": 7}}, {"grid": {}}):
         assert names.shaping({**asked, **one}, model) != names.shaping(asked, model)
     assert names.shaping(asked, "trace+adc+flair+jac-wide-1")["variants"] == asked["variants"]
 

@@ -8,10 +8,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from reperfuse.cohort.variables import STANDARD
 from reperfuse.core.errors import ConfigError
+from reperfuse.core.settings import load_schema, resolve_section
 
 Section = Mapping[str, Any]
 
@@ -28,6 +30,7 @@ KINDS = (NONE, UNET, *BASELINES)
 OWN = ("network", "training")
 # Fold of the model that is fitted on everybody.
 FINAL = 0
+SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 # What is measured, beside the variables of the tables.
 MEASURED = ("brain_ml", "lesion_ml")
 
@@ -151,7 +154,6 @@ def shaping(section: Section, trial: str) -> dict[str, Any]:
         "minimum": min(section["minimum"], len(contrasts)),
         "intensity": {**section["intensity"], "fixed": {k: v for k, v in fixed.items() if k in contrasts}},
         "variants": {kind: section["variants"][kind]} if kind in section["variants"] else {},
-        "draws": draws(section, trial),
         **{key: section[key] for key in ("grid", "network", "training", "salt")},
     }
 
@@ -178,16 +180,21 @@ def check(section: Section, dictionary: Mapping[str, Mapping[str, Any]], maps: C
     for one in section["sets"]:
         _known("sets", one, contrasts, "contrast under `contrasts`")
     if section["primary"]:
-        _known("primary", section["primary"].split("+"), contrasts, "contrast under `contrasts`")
+        chosen = section["primary"].split("+")
+        _known("primary", chosen, contrasts, "contrast under `contrasts`")
+        if len(chosen) > len(set(chosen)):
+            raise ConfigError(f"`studies.fusion.primary` is {section['primary']}; name each contrast once.")
     if section["minimum"] > len(contrasts):
         raise ConfigError(
             f"`studies.fusion.minimum` asks for {section['minimum']} contrasts, but {len(contrasts)} take part."
         )
-    intensity = {f"fixed.{name}": pair for name, pair in section["intensity"]["fixed"].items()}
-    for name, (low, high) in {**intensity, "quantiles": section["intensity"]["quantiles"]}.items():
+    pairs = {f"intensity.fixed.{name}": pair for name, pair in section["intensity"]["fixed"].items()}
+    pairs["intensity.quantiles"] = section["intensity"]["quantiles"]
+    pairs["statistics.mse_flags"] = section["statistics"]["mse_flags"]
+    for name, (low, high) in pairs.items():
         if low >= high:
             raise ConfigError(
-                f"`studies.fusion.intensity.{name}` is [{low:g}, {high:g}]; expected the lower value first."
+                f"`studies.fusion.{name}` is [{low:g}, {high:g}]; expected the lower value first."
             )
     for name, changed in section["variants"].items():
         _check_variant(name, changed, section)
@@ -225,6 +232,10 @@ def _check_variant(name: str, changed: Any, section: Section) -> None:
     _known(f"variants.{name}", changed, OWN, "part that a variant may change")
     for part, values in changed.items():
         _known(f"variants.{name}.{part}", values, section[part], f"setting of `{part}`")
+    try:
+        resolve_section(effective(section, name), load_schema(SCHEMAS, "fusion"))
+    except ConfigError as error:
+        raise ConfigError(f"`{key}`: {error}") from None
 
 
 def _known(key: str, names: Iterable[str], known: Collection[str], what: str) -> None:
