@@ -17,10 +17,12 @@ with job:
     codes, strata = embedded.read_codes(given.embeddings[0]), read_table(given.strata)
     model = bundle.read_model(Path(given.models[0]), device=device)
     arrays = inputs.read_inputs(given.shown)
+    why = final.get("not_frozen")
+    unmade = f"the model was not frozen: {why}" if why else "no model was fitted"
     rows = []
     for manifest in map(read_json, given.manifests):
         cohort = assemble.cohort(job.cfg, manifest, records, arrays)
         rows += score.scored(
-            model, job.cfg, cohort, manifest, codes=codes, ids=final.get("embedded", []), strata=strata
+            model, job.cfg, cohort, manifest, codes=codes, ids=final.get("embedded", []), strata=strata, unmade=unmade,
         )  # fmt: skip
     write_table(snakemake.output.others, rows, score.COLUMNS)

@@ -14,7 +14,7 @@ from reperfuse.core.errors import ConfigError
 from reperfuse.evaluation.bundle import read_bundle, write_bundle
 from reperfuse.evaluation.leakage import Leakage
 from reperfuse.learning import training as loop
-from reperfuse.studies.fusion import architecture, assemble, bundle, fit, names, score
+from reperfuse.studies.fusion import architecture, assemble, bundle, fit, names, score, training
 from tests.studies.fusion import made_cohort as make
 
 MASK = make.brain()
@@ -164,6 +164,13 @@ class TestOneModel:
         assert max(learnt) < 1e-6  # as many components as patients hold them all
         assert done.facts["history"] == [] and "standard_equivalent" not in done.facts
 
+    def test_mirror_images_give_components_of_their_own(self, tmp_path: Path) -> None:
+        asked = make.section(network={"code": 50})
+        done = run("trace+adc-voxel_pca_mirrored-1", tmp_path, asked)
+        assert done.facts["mirrored"] == 1 and done.facts["code_length"] == 2 * done.facts["n"] - 1
+        assert done.facts["configuration"] == "trace+adc[voxel_pca_mirrored]"
+        assert "mirrored" not in run("trace+adc-voxel_pca-1", tmp_path, asked).facts
+
     def test_one_component_of_many_patients_is_what_they_have_in_common(self, tmp_path: Path) -> None:
         asked = make.section(network={"code": 1})
         rows = run("trace+adc-voxel_pca-1", tmp_path, asked, make.made(asked, 24)).rows
@@ -276,7 +283,7 @@ def test_a_derangement_gives_nobody_the_own_code() -> None:
         assert sorted(found) == list(range(n)) and not (found == np.arange(n)).any()
 
 
-def test_a_linear_path_begins_at_the_components_of_the_voxels(tmp_path: Path) -> None:
+def test_a_linear_path_begins_at_the_components_of_the_voxels(tmp_path: Path, monkeypatch: Any) -> None:
     mask = make.brain((64, 64, 64))
     asked = make.section(training={"epochs": 1, "batch": 3, "linear": True, "lr": 1e-12})
     cohort = make.made(asked, 3, mask.shape)
@@ -288,9 +295,33 @@ def test_a_linear_path_begins_at_the_components_of_the_voxels(tmp_path: Path) ->
     assert net.codes == pytest.approx(pca.codes, rel=1e-2, abs=1e-2)
     # Mean, components, and their standard deviations.
     assert net.facts["n_linear"] == pca.facts["n_parameters"] + 2
+    # Two components of three patients are as good as their images.
+    assert net.model is None and "2 components of the images of 3 patients" in net.facts["not_frozen"]
+    monkeypatch.setattr(fit, "gives_away", lambda model: "")
+    net = run("trace+adc-none-0", tmp_path, asked, cohort, mask=mask)
     bundle.write_model(tmp_path / "index.json", net.model)
+    assert "of few patients" in read_bundle(tmp_path / bundle.FOLDER)[1]["holds"]
     read = bundle.read_model(tmp_path / "index.json", device="cpu")
     assert read is not None and np.array_equal(score.embed(read, asked, cohort, cohort.ids), net.codes)
+
+
+@pytest.mark.parametrize(
+    "n, refused, warned", [(16, True, True), (17, False, True), (32, False, True), (33, False, False)]
+)
+def test_components_of_few_patients_are_told_and_of_fewer_not_frozen(
+    tmp_path: Path, n: int, refused: bool, warned: bool
+) -> None:
+    held = torch.nn.Module()
+    held.register_buffer("components", torch.eye(10)[:, :8])  # two of ten are not used
+    rule = training.Network(held, partial=False, device="cpu")
+    system = names.System("adc", "none")
+    model = bundle.Model(system, rule, {}, MASK, {}, True, {}, {}, n)
+    assert model.n_components == 8 and bool(bundle.gives_away(model)) == refused
+    bundle.write_model(tmp_path / "index.json", model)
+    card = read_bundle(tmp_path / bundle.FOLDER)[1]
+    assert ("components may give single images away" in card["holds"]) == warned
+    plain = replace(model, linear=False)
+    assert plain.n_components == 0 and not bundle.gives_away(plain)
 
 
 def test_components_are_also_of_mirror_images_and_only_of_those_who_have_every_contrast() -> None:

@@ -30,6 +30,7 @@ CONTRASTS: Mapping[str, str] = {
 KINDS: Mapping[str, str] = {
     "unet": "with skips",
     "voxel_pca": "principal components of voxels",
+    "voxel_pca_mirrored": "principal components of voxels, mirror images too",
     "autoencoder_kl": "MONAI's AutoencoderKL",
 }
 

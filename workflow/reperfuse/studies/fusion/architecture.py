@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reperfuse.networks.fusion_autoencoder import FusionAutoencoder
 from reperfuse.networks.separable import SeparableConv3d
-from reperfuse.studies.fusion.baselines import VoxelPca, fit_voxel_pca
+from reperfuse.studies.fusion.baselines import VoxelPca, fit_voxel_pca, with_mirrored
 from reperfuse.studies.fusion.names import UNET
 
 Array = np.ndarray
@@ -97,7 +97,7 @@ class AroundComponents(nn.Module):
             nn.init.zeros_(layer.bias)
         if len(images) < 2:
             return
-        shown = np.concatenate([images, images[..., ::-1]]) if mirrored else images
+        shown = with_mirrored(images) if mirrored else images
         found: VoxelPca = fit_voxel_pca(shown, mask, most=len(self.components))
         k = len(found.components)
         scores = np.stack([found.encode(one, np.empty(0))[0] for one in shown])

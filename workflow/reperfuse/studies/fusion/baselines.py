@@ -80,6 +80,11 @@ def fit_voxel_pca(images: Array, mask: Array, *, most: int) -> VoxelPca:
     return VoxelPca(mask, mean, components * np.sign(largest)[:, None])
 
 
+def with_mirrored(images: Array) -> Array:
+    """Return images (n, M, S, R, L) and after them their mirror images, left and right exchanged."""
+    return np.concatenate([images, images[..., ::-1]])
+
+
 class Variational(nn.Module):
     """MONAI's AutoencoderKL, whose six halvings leave a code of the network's length.
 

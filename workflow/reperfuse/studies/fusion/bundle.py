@@ -20,6 +20,8 @@ from reperfuse.studies.fusion.training import Network
 
 Array = np.ndarray
 FOLDER, MASK = "bundle", "mask"
+# Components of so large a share of the training patients: of few; of so many that images can be told from them.
+FEW, TOO_FEW = 1 / 4, 1 / 2
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,23 @@ class Model:
     grid: Mapping[str, Any]
     n: int
 
+    @property
+    def n_components(self) -> int:
+        """Principal components of training images that it holds; 0 without a linear path."""
+        if not self.linear:
+            return 0
+        return int((self.rule.module.components != 0).any(dim=1).sum())
+
+
+def gives_away(model: Model) -> str:
+    """Return why a model must not be frozen, since its components would give images of patients away; or nothing."""
+    if model.n_components < TOO_FEW * model.n or not model.n_components:
+        return ""
+    return (
+        f"it holds {model.n_components} components of the images of {model.n} patients, which would give single images "
+        "away; ask for a smaller code, or fit on more patients"
+    )
+
 
 def write_model(index: Path, model: Model | None) -> None:
     """Write a model beside an index of it; without one the index is empty.
@@ -86,6 +105,10 @@ def write_model(index: Path, model: Model | None) -> None:
             "n": model.n,
             "use": "research only; not for decisions about patients",
         }
+        if model.n_components:
+            few = model.n_components >= FEW * model.n
+            card["holds"] = f"{model.n_components} principal components of the images of {model.n} patients"
+            card["holds"] += "; of few patients: components may give single images away" if few else ""
         write_bundle(index.parent / FOLDER, {**arrays, MASK: model.mask.astype(np.uint8)}, card)
     write_json(index, {model.system.name: FOLDER} if model is not None else {})
 

@@ -16,7 +16,7 @@ from reperfuse.evaluation.leakage import Audit
 from reperfuse.networks.fusion_autoencoder import parameters_of
 from reperfuse.studies.fusion import architecture, baselines, measures, names, ranges, training
 from reperfuse.studies.fusion.assemble import VISIT, Cohort, stacked, taking_part
-from reperfuse.studies.fusion.bundle import Model
+from reperfuse.studies.fusion.bundle import Model, gives_away
 
 Array = np.ndarray
 Tissue = Mapping[str, Array]
@@ -163,6 +163,8 @@ def run_model(
         "compression": voxels / length if length else None,
         "leakage": audit.rows(),
     }
+    if place.kind == names.MIRRORED_PCA:
+        done.facts["mirrored"] = 1
     if place.kind not in names.BASELINES:
         # What stands beside the blocks, as with a linear path, is the same in both.
         beside = rule.n_parameters - size.n_parameters
@@ -171,9 +173,11 @@ def run_model(
             done.facts["n_linear"] = rule.module.n_fixed  # type: ignore[attr-defined]
     if place.fold == names.FINAL and isinstance(rule, training.Network):
         linear, grid = settings["training"]["linear"], dict(section["grid"])
-        done.model = Model(
-            system, rule, found, mask, settings["network"], linear, intensity, grid, len(learnt)
-        )
+        model = Model(system, rule, found, mask, settings["network"], linear, intensity, grid, len(learnt))
+        if why := gives_away(model):
+            done.facts["not_frozen"] = why
+        else:
+            done.model = model
     return done
 
 
@@ -181,8 +185,9 @@ def _fitted(
     kind: str, settings: Mapping[str, Any], images: Array, there: Array, mask: Array, *, most: int, **how: Any
 ) -> tuple[Rule, list[float]]:
     """Return what encodes and decodes, and the losses of its training."""
-    if kind == names.VOXEL_PCA:
-        return baselines.fit_voxel_pca(images, mask, most=most), []
+    if kind in (names.VOXEL_PCA, names.MIRRORED_PCA):
+        shown = baselines.with_mirrored(images) if kind == names.MIRRORED_PCA else images
+        return baselines.fit_voxel_pca(shown, mask, most=most), []
     own, n_contrasts = settings["training"], images.shape[1]
     if kind == names.AUTOENCODER_KL:
         build = partial(baselines.Variational, n_contrasts, settings["network"]["code"])

@@ -23,8 +23,8 @@ CONTRASTS = (
 # Contrasts that the perfusion step makes.
 PERFUSED = frozenset(("tmax", "cbf", "cbv", "mtt"))
 NONE, UNET = "none", "unet"
-VOXEL_PCA, AUTOENCODER_KL = "voxel_pca", "autoencoder_kl"
-BASELINES = (VOXEL_PCA, AUTOENCODER_KL)
+VOXEL_PCA, MIRRORED_PCA, AUTOENCODER_KL = "voxel_pca", "voxel_pca_mirrored", "autoencoder_kl"
+BASELINES = (VOXEL_PCA, MIRRORED_PCA, AUTOENCODER_KL)
 KINDS = (NONE, UNET, *BASELINES)
 # Sections that a variant may differ in.
 OWN = ("network", "training")

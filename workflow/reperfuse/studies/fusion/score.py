@@ -65,6 +65,7 @@ def scored(
     codes: Array,
     ids: Sequence[str],
     strata: Sequence[Mapping[str, Any]],
+    unmade: str,
 ) -> list[dict[str, Any]]:
     """Return rows of ``strata-others.tsv``: into which stratum each patient of one cohort falls who was not fitted on.
 
@@ -82,13 +83,15 @@ def scored(
         Of the patients ``ids`` whom the model was fitted on.
     strata : sequence of mapping
         Rows of ``strata.tsv``.
+    unmade : str
+        Why there is no model.
     """
     said = {"split": f"external:{manifest['name']}" if manifest["name"] else "new"}
     said["session_id"] = manifest["session_ids"].get(VISIT, "")
     reasons = dict(cohort.left_out) if manifest["name"] else {}
     chosen, found = unseen(cohort, manifest), []
     if model is None:
-        reasons |= dict.fromkeys(chosen, "no model was fitted")
+        reasons |= dict.fromkeys(chosen, unmade)
     else:
         chosen, lacking = taking_part(cohort, model.system.contrasts, chosen, partial=model.rule.partial)
         reasons |= lacking
