@@ -144,6 +144,31 @@ class TestOneModel:
         assert {one["contrast"] for one in done.rows if one["participant_id"] == "sub-004"} == {"trace"}
         assert all(np.isfinite(done.facts["history"])) and np.isfinite(done.codes).all()
 
+    def test_a_signed_map_without_a_range_counts_as_missing(self, tmp_path: Path) -> None:
+        images = make.arrays()
+        for who in ("sub-003", "sub-005"):
+            images[who]["trace"] = images[who]["trace"] - 3 * images[who]["trace"].mean()
+        asked = make.section(minimum=1)
+        cohort = assemble.cohort(asked, make.excerpt(list(images)), {}, images)
+        done = run("trace+adc-none-1", tmp_path, asked, cohort)
+        assert set(done.facts["left_out"]) == {"sub-003", "sub-005"} and np.isfinite(done.codes).all()
+        assert done.facts["left_out"]["sub-003"].startswith(
+            "no trace (it has values below 0; give it a range"
+        )
+        asked["intensity"] = asked["intensity"] | {"fixed": {"trace": [-500, 500], "adc": [0, 3000]}}
+        assert not run("trace+adc-none-1", tmp_path, asked, cohort).facts["left_out"]
+
+    def test_values_that_half_precision_does_not_hold_come_to_their_range(self, tmp_path: Path) -> None:
+        images = make.arrays()
+        large = {who: {**one, "adc": one["adc"].astype(np.float32) * 1e4} for who, one in images.items()}
+        asked, found = make.section(), []
+        for arrays, factor in ((images, 1.0), (large, 1e4)):
+            asked["intensity"] = asked["intensity"] | {"fixed": {"adc": [0, 3000 * factor]}}
+            cohort = assemble.cohort(asked, make.excerpt(list(arrays)), {}, arrays)
+            found.append(run("trace+adc-none-1", tmp_path / str(factor), asked, cohort))
+        assert found[1].codes == pytest.approx(found[0].codes, rel=1e-2, abs=1e-3)
+        assert np.isfinite(found[1].codes).all()
+
     def test_the_best_the_median_and_the_worst_are_shown(self, tmp_path: Path) -> None:
         done = run("trace+adc-none-1", tmp_path)
         held = done.facts["held_out"]

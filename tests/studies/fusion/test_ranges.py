@@ -28,11 +28,10 @@ def image(scale: float = 1.0) -> np.ndarray:
 def made(name: str, *images: np.ndarray, **changed: Any) -> tuple[ranges.Range, np.ndarray]:
     """Return the range of some images and the images by it."""
     section = SECTION | changed
-    stack = np.stack([ranges.prepared(name, one, MASK, section, MM)[None] for one in images])
-    there = np.ones((len(images), 1), dtype=bool)
-    found = ranges.fit(section, stack, there, [name], MASK)[name]
-    ranges.apply(stack, there, [name], {name: found}, MASK)
-    return found, stack[:, 0]
+    stack = np.stack([ranges.prepared(name, one, MASK, section, MM) for one in images])
+    found = ranges.fit(name, stack[:, MASK], section)
+    stack[:, MASK] = ranges.apply(stack[:, MASK], found)
+    return found, stack
 
 
 def test_a_contrast_with_a_unit_has_the_range_of_the_configuration() -> None:
@@ -54,8 +53,7 @@ def test_only_the_brain_counts_and_values_outside_the_range_are_cut() -> None:
     loud = np.where(MASK, one, 1e4)
     assert made("trace", one, field_mm=12)[0] == made("trace", loud, field_mm=12)[0]
     found, _ = made("trace", one)
-    bright = ranges.prepared("trace", one**3, MASK, SECTION, MM)[None, None]
-    ranges.apply(bright, np.ones((1, 1), dtype=bool), ["trace"], {"trace": found}, MASK)
+    bright = ranges.apply(ranges.prepared("trace", one**3, MASK, SECTION, MM)[MASK], found)
     assert bright.max() == 1 and bright.min() == 0
 
 
@@ -99,6 +97,17 @@ def test_empty_and_constant_images_give_finite_numbers() -> None:
     for value in (0.0, 7.0, np.nan):
         found, values = made("gre", np.full(SHAPE, value), field_mm=12, smooth_mm=6)
         assert found.high > found.low and np.isfinite(values).all()
+
+
+def test_a_signed_map_needs_a_range() -> None:
+    signed = RNG.normal(size=SHAPE)
+    assert "intensity.fixed" in ranges.lacks_range("zmap", signed, MASK, SECTION)
+    assert not ranges.lacks_range("zmap", signed, MASK, SECTION | {"fixed": {"zmap": [-3, 3]}})
+    assert not ranges.lacks_range("jac", signed, MASK, SECTION)
+    assert not ranges.lacks_range("zmap", np.where(MASK, image(), -1), MASK, SECTION)  # outside the brain
+    one = image()
+    one[5, 6, 7] = -0.1
+    assert not ranges.lacks_range("trace", one, MASK, SECTION)
 
 
 def test_large_cohorts_are_thinned_and_give_the_same_range_nearly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from reperfuse.studies.fusion.ranges import prepared
+from reperfuse.studies.fusion import ranges
 from reperfuse.studies.others import never_shown
 
 Array = np.ndarray
@@ -121,6 +121,17 @@ def unseen(one: Cohort, manifest: Mapping[str, Any]) -> list[str]:
     return [who for who in one.ids if manifest["name"] or who not in one.places]
 
 
+def usable(one: Cohort, contrasts: Sequence[str], mask: Array, intensity: Mapping[str, Any]) -> Cohort:
+    """Return the cohort, in which contrasts count as missing that have no range and cannot be given one."""
+    images, missing = {}, {}
+    for who, mine in one.images.items():
+        asked = (name for name in contrasts if name in mine)
+        why = {name: ranges.lacks_range(name, mine[name], mask, intensity) for name in asked}
+        images[who] = {name: image for name, image in mine.items() if not why.get(name)}
+        missing[who] = {**one.missing.get(who, {}), **{name: said for name, said in why.items() if said}}
+    return replace(one, images=images, missing=missing)
+
+
 def stacked(
     one: Cohort,
     ids: Sequence[str],
@@ -128,22 +139,42 @@ def stacked(
     mask: Array,
     intensity: Mapping[str, Any],
     spacing_mm: Sequence[float],
-) -> tuple[Array, Array]:
-    """Return prepared images, (n, M, S, R, L) float16 with zeros for what is missing, and (n, M) bool of what is there.
+    *,
+    range_of: Callable[[str, list[int], Array], ranges.Range],
+) -> tuple[Array, Array, dict[str, ranges.Range]]:
+    """Return images between 0 and 1, which of them are there, and the ranges that they were brought from.
 
     Parameters
     ----------
     ids : sequence of str
+        n of them.
     contrasts : sequence of str
         M of them.
     mask, intensity, spacing_mm
         See `reperfuse.studies.fusion.ranges.prepared`.
+    range_of : callable
+        From a contrast, the places in ``ids`` of those who have it and their values in the mask, (n, V), to its range.
+
+    Returns
+    -------
+    images : ndarray of float16, shape (n, M, S, R, L)
+        0 outside the mask and where a contrast is missing.
+    there : ndarray of bool, shape (n, M)
+    found : dict
+        Contrast → `reperfuse.studies.fusion.ranges.Range`.
     """
     images = np.zeros((len(ids), len(contrasts), *mask.shape), dtype=np.float16)
     there = np.zeros(images.shape[:2], dtype=bool)
-    for i, who in enumerate(ids):
-        for m, name in enumerate(contrasts):
-            if name in one.images[who]:
-                images[i, m] = prepared(name, one.images[who][name], mask, intensity, spacing_mm)
-                there[i, m] = True
-    return images, there
+    found = {}
+    for m, name in enumerate(contrasts):
+        rows = [i for i, who in enumerate(ids) if name in one.images[who]]
+        # Half precision ends at 65504 and holds three digits: values become it between 0 and 1 only.
+        values = np.empty((len(rows), int(mask.sum())), dtype=np.float32)
+        for place, i in enumerate(rows):
+            image = one.images[ids[i]][name]
+            values[place] = ranges.prepared(name, image, mask, intensity, spacing_mm)[mask]
+        found[name] = range_of(name, rows, values)
+        for place, i in enumerate(rows):
+            images[i, m][mask] = ranges.apply(values[place], found[name])
+        there[rows, m] = True
+    return images, there, found

@@ -15,7 +15,7 @@ from reperfuse.core.seeds import seed_of
 from reperfuse.evaluation.leakage import Audit
 from reperfuse.networks.fusion_autoencoder import parameters_of
 from reperfuse.studies.fusion import architecture, baselines, measures, names, ranges, training
-from reperfuse.studies.fusion.assemble import VISIT, Cohort, stacked, taking_part
+from reperfuse.studies.fusion.assemble import VISIT, Cohort, stacked, taking_part, usable
 from reperfuse.studies.fusion.bundle import Model, gives_away
 
 Array = np.ndarray
@@ -109,6 +109,8 @@ def run_model(
     place = names.parse(trial)
     system, settings = place.system, names.effective(section, place.kind)
     fills = settings["training"]["contrast_dropout"] > 0 and place.kind not in names.BASELINES
+    intensity = section["intensity"]
+    cohort = usable(cohort, system.contrasts, mask, intensity)
     placed = [who for who in cohort.ids if who in cohort.places]
     ids, left_out = taking_part(cohort, system.contrasts, placed, partial=fills)
     learnt = [who for who in ids if cohort.places[who] != place.fold]
@@ -123,18 +125,18 @@ def run_model(
     audit = Audit(cohort.groups)
     for thing in ("intensity ranges", "model"):
         audit.check(system.name, thing, learnt, held)
-    intensity, spacing_mm = section["intensity"], section["grid"]["spacing_mm"]
-    images, there = stacked(cohort, ids, system.contrasts, mask, intensity, spacing_mm)
     rows = np.isin(ids, learnt)
-    found = ranges.fit(intensity, images[rows], there[rows], system.contrasts, mask)
-    ranges.apply(images, there, system.contrasts, found, mask)
+    images, there, found = stacked(
+        cohort, ids, system.contrasts, mask, intensity, section["grid"]["spacing_mm"],
+        range_of=lambda name, places, values: ranges.fit(name, values[rows[places]], intensity),
+    )  # fmt: skip
     size = parameters_of(len(system.contrasts), mask.shape, **settings["network"])
     seed = seed_of(section["salt"], "fusion", trial)
     print(f"{trial}: fitting on {len(learnt)} patients", flush=True)
     try:
         rule, history = _fitted(
             place.kind, settings, images[rows], there[rows], mask, most=size.code_length,
-            spacing_mm=spacing_mm, seed=seed, device=device, devices=devices, folder=state,
+            spacing_mm=section["grid"]["spacing_mm"], seed=seed, device=device, devices=devices, folder=state,
         )  # fmt: skip
     except Refusal as refusal:
         done.facts["not_fitted"] = refusal.fault.reason

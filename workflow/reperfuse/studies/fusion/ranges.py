@@ -16,6 +16,8 @@ JACOBIAN = "jac"
 ZERO_COUNTS = ("lesion", "lesion_distance")
 # So many values of all brains together give the quantiles; of larger cohorts every second, third, … voxel.
 MOST_VALUES = 20_000_000
+# Share of values below 0 that interpolation and noise explain.
+FEW_BELOW = 0.01
 # A Gaussian is cut where so many SD are left and right of it.
 TRUNCATE = 2.0
 
@@ -68,44 +70,37 @@ def prepared(
     return values
 
 
-def fit(
-    intensity: Intensity, images: Array, there: Array, contrasts: Sequence[str], mask: Array
-) -> dict[str, Range]:
-    """Return contrast → range, from the configuration or from the training patients.
+def fit(name: str, values: Array, intensity: Intensity) -> Range:
+    """Return the range of a contrast, from the configuration or from the training patients.
 
     Parameters
     ----------
+    name : str
+        Contrast.
+    values : ndarray, shape (n, V)
+        Of the training patients who have it, from `prepared`, in the V voxels of the brain.
     intensity : mapping
         ``intensity`` of ``studies.fusion``.
-    images : ndarray, shape (n, M, S, R, L)
-        Of the training patients, from `prepared`.
-    there : ndarray of bool, shape (n, M)
-        Which contrasts they have.
-    contrasts : sequence of str
-        M of them.
-    mask : ndarray of bool, shape (S, R, L)
     """
-    found = {}
-    for m, name in enumerate(contrasts):
-        if name in intensity["fixed"]:
-            low, high = intensity["fixed"][name]
-        else:
-            rows = np.flatnonzero(there[:, m])
-            step = max(1, len(rows) * int(mask.sum()) // MOST_VALUES)
-            drawn = [images[i, m][mask][::step] for i in rows]
-            low, high = np.quantile(np.concatenate(drawn), intensity["quantiles"]) if drawn else (0, 1)
-        found[name] = Range(float(low), float(high) if high > low else float(low) + 1)
-    return found
+    low, high = 0.0, 1.0
+    if name in intensity["fixed"]:
+        low, high = intensity["fixed"][name]
+    elif len(values):
+        step = max(1, values.size // MOST_VALUES)
+        low, high = np.quantile(values[:, ::step], intensity["quantiles"])
+    return Range(float(low), float(high) if high > low else float(low) + 1)
 
 
-def apply(
-    images: Array, there: Array, contrasts: Sequence[str], of: Mapping[str, Range], mask: Array
-) -> None:
-    """Bring images, (n, M, S, R, L) from `prepared`, between 0 and 1 in place; outside the mask they are 0."""
-    for i, m in zip(*np.nonzero(there), strict=True):
-        one = of[contrasts[m]]
-        values = images[i, m][mask].astype(np.float32)
-        images[i, m][mask] = np.clip((values - one.low) / (one.high - one.low), 0.0, 1.0)
+def apply(values: Array, of: Range) -> Array:
+    """Return values of `prepared` between 0 and 1."""
+    return np.clip((values - of.low) / (of.high - of.low), 0.0, 1.0)
+
+
+def lacks_range(name: str, image: Array, mask: Array, intensity: Intensity) -> str:
+    """Return why a contrast cannot be brought to a range: a signed map has no median to divide by; or nothing."""
+    if not is_relative(name, intensity) or np.mean(image[mask] < 0) <= FEW_BELOW:
+        return ""
+    return "it has values below 0; give it a range under `studies.fusion.intensity.fixed`"
 
 
 def is_relative(name: str, intensity: Intensity) -> bool:

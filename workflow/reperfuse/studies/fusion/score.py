@@ -10,8 +10,7 @@ import numpy as np
 from reperfuse.core.errors import ConfigError
 from reperfuse.core.participants import outside
 from reperfuse.core.seeds import seed_of
-from reperfuse.studies.fusion import ranges
-from reperfuse.studies.fusion.assemble import VISIT, Cohort, stacked, taking_part, unseen
+from reperfuse.studies.fusion.assemble import VISIT, Cohort, stacked, taking_part, unseen, usable
 from reperfuse.studies.fusion.bundle import Model
 from reperfuse.studies.fusion.strata import assigned
 
@@ -47,10 +46,10 @@ def embed(model: Model, section: Mapping[str, Any], cohort: Cohort, ids: Sequenc
         )
     found = []
     for who in ids:
-        images, there = stacked(
-            cohort, [who], model.system.contrasts, model.mask, model.intensity, model.grid["spacing_mm"]
-        )
-        ranges.apply(images, there, model.system.contrasts, model.ranges, model.mask)
+        images, there, _ = stacked(
+            cohort, [who], model.system.contrasts, model.mask, model.intensity, model.grid["spacing_mm"],
+            range_of=lambda name, places, values: model.ranges[name],
+        )  # fmt: skip
         found.append(model.rule.encode(images[0], there[0])[0])
     length = model.rule.module.code_length(model.mask.shape)
     return np.stack(found) if found else np.zeros((0, length), dtype=np.float32)
@@ -93,6 +92,7 @@ def scored(
     if model is None:
         reasons |= dict.fromkeys(chosen, unmade)
     else:
+        cohort = usable(cohort, model.system.contrasts, model.mask, model.intensity)
         chosen, lacking = taking_part(cohort, model.system.contrasts, chosen, partial=model.rule.partial)
         reasons |= lacking
         made = embed(model, section, cohort, chosen)
