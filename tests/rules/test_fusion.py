@@ -140,6 +140,11 @@ def test_how_strata_and_results_are_judged_trains_nothing(workspace: Workspace) 
     assert plan(workspace) == AFTER
 
 
+def test_when_a_reconstruction_is_flagged_makes_no_strata_again(workspace: Workspace) -> None:
+    workspace.edit("config.yaml", "bootstrap: 20,", "bootstrap: 20, mse_flags: [0.05, 0.2],")
+    assert plan(workspace) == {"fusion_judge": 1, "fusion_page": 1}
+
+
 def test_another_set_or_variant_fits_its_own_models_alone(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "    sizes: []\n", "    sizes: []\n    sets: [[lesion]]\n")
     assert plan(workspace) == {"fusion_fold": 2, **AFTER}

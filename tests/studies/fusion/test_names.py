@@ -101,8 +101,14 @@ def test_what_is_known_passes() -> None:
         ),
         ({"primary": "adc+adc"}, "adc\\+adc; name each contrast once"),
         ({"statistics": {"mse_flags": [0.1, 0.04]}}, r"mse_flags` is \[0.1, 0.04\]; expected the lower"),
-        ({"variants": {"a": {"network": {"code": 0}}}}, r"(?s)variants.a`: .*network.code` is 0; expected at least 1"),
-        ({"variants": {"a": {"training": {"flip": 3}}}}, r"(?s)variants.a`: .*training.flip` is 3; expected boolean"),
+        (
+            {"variants": {"a": {"network": {"code": 0}}}},
+            r"(?s)variants.a`: .*network.code` is 0; expected at least 1",
+        ),
+        (
+            {"variants": {"a": {"training": {"flip": 3}}}},
+            r"(?s)variants.a`: .*training.flip` is 3; expected boolean",
+        ),
         ({"variants": {"unet": {}}}, "cannot be named so"),
         ({"variants": {"a-b": {}}}, "cannot be named so"),
         ({"variants": {"a": {"network": 3}}}, "expected what differs"),

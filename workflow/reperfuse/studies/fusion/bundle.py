@@ -90,7 +90,7 @@ def write_model(index: Path, model: Model | None) -> None:
     """
     if model is not None:
         arrays = {name: one.detach().cpu().numpy() for name, one in model.rule.module.state_dict().items()}
-        card = {
+        card: dict[str, Any] = {
             "study": "fusion",
             "configuration": model.system.name,
             "set": model.system.set,
