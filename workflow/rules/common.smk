@@ -28,6 +28,7 @@ from reperfuse.core.provenance import Parsed, code_digest, stamp_of
 from reperfuse.core.reruns import Expected, reconcile
 from reperfuse.core.seeds import seed_of
 from reperfuse.core.settings import assumed, resolve
+from reperfuse.studies.fusion import checks as fusion_checks
 from reperfuse.studies.fusion import names as fusion_names
 from reperfuse.studies.outcome.names import check_names, check_predictors
 from reperfuse.studies.severity import names as severity_names

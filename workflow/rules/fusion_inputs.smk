@@ -4,7 +4,9 @@ FUSED = taking_part(cohort, "fusion")
 FUSES = cohort["folds"]["fusion"]["n_folds"] > 1 and len(FUSED) >= FUSION["fewest"]
 if FUSES:
     try:
-        fusion_names.check(FUSION, cohort["dictionary"], config["images"].get("maps", {}))
+        fusion_checks.check(
+            FUSION, cohort["dictionary"], config["images"].get("maps", {}), ROOT / "workflow/schemas"
+        )
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
 FEWER = (
