@@ -29,7 +29,7 @@ demo: $(VENV)/.default demo/.cohort ## a synthetic cohort through every step, up
 	@echo "The report: $(CURDIR)/demo/results/report/index.html"
 
 test: lint ## lint, then every test, with coverage
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 test-cluster: $(VENV)/.dev $(VENV)/.slurm ## on a private Slurm, in conda environments, and killed; as root, with the packages of .ci/run
 	$(BIN)/python -m pytest -m "cluster or chaos" tests/cluster tests/chaos
