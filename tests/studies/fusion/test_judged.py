@@ -13,7 +13,7 @@ from reperfuse.core.tables import read_table, write_table
 from reperfuse.evaluation.reported import Reported
 from reperfuse.studies.fusion import judge, names
 from reperfuse.studies.fusion.report import COLUMNS, Judged
-from reperfuse.studies.fusion.summary import beside_paper, in_paper, notices
+from reperfuse.studies.fusion.summary import beside_paper, in_paper, notices, pairs
 from tests.studies.fusion.fusion_samples import (
     BAD,
     FOLDS,
@@ -120,6 +120,14 @@ def test_flags_name_who_failed_in_what(found: Judged) -> None:
     ]
     (row,) = judge.flags(subject, mse_flags=(0.04, 0.1), cnr_drop=0.1)
     assert (row["level"], row["limit"]) == ("doubtful", 0.04)
+
+
+def test_mirror_images_are_held_against_the_network_before_plain_components() -> None:
+    names = ["a", "a[unet]", "a[voxel_pca]", "a[voxel_pca_mirrored]", "b", "b[unet]"]
+    found = [second for first, second in pairs(names, "a") if first == "a"]
+    assert found == ["a[voxel_pca_mirrored]", "a[voxel_pca]", "a[unet]"]
+    assert pairs([names[0], names[2]], "a") == [("a", "a[voxel_pca]")]
+    assert pairs(names, "a")[-1] == ("b", "b[unet]")
 
 
 def test_the_declared_comparison_comes_first_and_is_not_adjusted(found: Judged, raw: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reperfuse.evaluation.reported import Reported
+from reperfuse.studies.fusion.names import MIRRORED_PCA, VOXEL_PCA
 from reperfuse.studies.fusion.reconstructed import ALL
 from reperfuse.studies.fusion.trials import BLOCK, first_of, n_contrasts, not_fitted
 
@@ -38,14 +39,20 @@ def title_of(section: Section) -> str:
 def pairs(names: Iterable[str], primary: str) -> list[tuple[str, str]]:
     """Return who is compared with whom, the declared comparison first.
 
-    Declared is the network without skips against principal components of as many numbers, where those were made;
-    then it against all else of the same contrasts, and of every other set the network without against that with skips.
+    Declared is the network without skips against principal components of as many numbers, where those were made, and
+    those of mirror images, too, before the plain ones: what these alone bring is no merit of a network. Then it
+    against all else of the same contrasts, and of every other set the network without against that with skips.
     """
     known = list(names)
-    first = f"{primary}[voxel_pca]"
+    first = [f"{primary}[{kind}]" for kind in (VOXEL_PCA, MIRRORED_PCA)]
     mine = [name for name in known if name.startswith(f"{primary}[")]
     found = (
-        [(primary, name) for name in sorted(mine, key=lambda name: name != first)] if primary in known else []
+        [
+            (primary, name)
+            for name in sorted(mine, key=lambda name: -first.index(name) if name in first else 1)
+        ]
+        if primary in known
+        else []
     )
     others = [name for name in known if "[" not in name and name != primary and f"{name}[unet]" in known]
     return found + [(name, f"{name}[unet]") for name in others]
@@ -175,6 +182,9 @@ def notices(
     for why in dict.fromkeys(missing.values()):
         names = ", ".join(name for name, reason in missing.items() if reason == why)
         found.append(f"Not fitted in at least one fold: {names} ({why}).")
+    found += [
+        f"No network is kept for other cohorts: {one['not_frozen']}." for one in models if "not_frozen" in one
+    ]
     if strata.get("n_strata") == 1:
         found.append(
             "No strata were found: all patients are in one, and nothing could be tested between strata."
